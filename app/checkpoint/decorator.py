@@ -1,0 +1,140 @@
+"""`Checkpoint` and its decorator: a coroutine function becomes an agent that loses no event."""
+
+import functools
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
+from typing import Any, TypedDict, Unpack, cast
+
+import orjson
+from faust.agents import current_agent
+from faust.types import AgentT, AppT, Message, StreamT, TopicT
+
+from app.checkpoint.attempts import Handler, HandlerFunction
+from app.checkpoint.consumer import Transport
+from app.checkpoint.database import Database
+from app.checkpoint.errors import ConfigurationError
+from app.checkpoint.events import Record, make_record
+from app.checkpoint.identity import Identity
+from app.checkpoint.lanes import settle_alone
+from app.checkpoint.notifications import Notifications
+from app.checkpoint.options import Decode, Describe, Options, RetryIf
+from app.checkpoint.outages import Outages
+from app.checkpoint.outcomes import Ack
+from app.checkpoint.pipeline import Pipeline
+from app.checkpoint.reports import Reports
+from app.checkpoint.retry import Backoff
+from app.checkpoint.startup import BootStrategy
+
+GRACE = 10.0
+"""Seconds that the events in hand get when the worker stops or a partition is given up."""
+
+
+class OptionArguments(TypedDict, total=False):
+    """The fields of `Options`, none required."""
+
+    max_retries: int | None
+    backoff: Backoff
+    retry_if: RetryIf | None
+    timeout: float | None
+    decode: Decode
+    identity: Identity
+    describe: Describe | None
+    transactional: bool
+
+
+class Checkpoint:
+    """Makes agents whose offsets are committed only after their events' outcomes are.
+
+    One per service: `checkpoint = Checkpoint(database_url)`, `checkpoint.install(app)`, and then
+    `@checkpoint(...)` below `@app.agent(...)`.
+    """
+
+    def __init__(
+        self, database_url: str, *, grace: float = GRACE, **defaults: Unpack[OptionArguments]
+    ) -> None:
+        self.database = Database(database_url)
+        self.notifications = Notifications()
+        self.outages = Outages()
+        self.grace = grace
+        self._defaults = Options(**defaults)
+
+    def __call__(
+        self, **options: Unpack[OptionArguments]
+    ) -> Callable[[HandlerFunction], "Checkpointed"]:
+        """Return a decorator for the coroutine function that handles one event.
+
+        Raises:
+            ConfigurationError: an option or the function cannot work; the message says what to write.
+        """
+        chosen = replace(self._defaults, **options)
+
+        def decorate(function: HandlerFunction) -> Checkpointed:
+            chosen.check_handler(function)
+            return Checkpointed(function, chosen, self)
+
+        return decorate
+
+    def agents(self, app: AppT) -> list[tuple[AgentT[Any], "Checkpointed"]]:
+        """Return the app's checkpointed agents with their handlers."""
+        return [
+            (agent, agent.fun) for agent in app.agents.values() if isinstance(agent.fun, Checkpointed)
+        ]
+
+    def install(self, app: AppT) -> None:
+        """Have the app's worker start with the checkpoint's checks and run on its consumer."""
+        app.boot_strategy = BootStrategy(app, self)
+
+
+class Checkpointed:
+    """A decorated handler: called with a stream it is a Faust agent's function.
+
+    The plain coroutine function stays reachable as `function`, for unit tests.
+    """
+
+    def __init__(
+        self, function: HandlerFunction, options: Options, checkpoint: Checkpoint
+    ) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.options = options
+        self.checkpoint = checkpoint
+
+    async def __call__(self, stream: StreamT[Any]) -> AsyncIterator[Ack | None]:
+        """Settle the events of a stream that is not fed by Kafka: `test_context`, in-memory channels.
+
+        In a worker the consumer delivers to the lanes, and this stream stays silent.
+        """
+        app, agent = stream.app, cast("AgentT[Any]", current_agent())
+        if isinstance(stream.channel, TopicT) and not isinstance(app.transport, Transport):
+            msg = "the checkpoint is not installed: call checkpoint.install(app) where the app is made"
+            raise ConfigurationError(msg)
+        pipeline = self.pipeline(agent=agent.name, group_id=app.conf.id)
+        async for event in stream.events():
+            outcomes = await settle_alone(pipeline.settle, _record(event.message))
+            yield outcomes.acked[0][1] if outcomes.acked else None
+
+    def pipeline(self, *, agent: str, group_id: str) -> Pipeline:
+        """Return what settles the events of the agent that this handler belongs to."""
+        handler = Handler(self.function, self.options, agent=agent, group_id=group_id)
+        return Pipeline(
+            handler,
+            database=self.checkpoint.database,
+            outages=self.checkpoint.outages,
+            reports=Reports(handler, self.checkpoint.notifications),
+        )
+
+
+def _record(message: Message) -> Record:
+    value = message.value
+    if not isinstance(value, bytes | None):
+        value = orjson.dumps(value)
+    headers = message.headers or ()
+    return make_record(
+        value,
+        topic=message.topic,
+        partition=message.partition,
+        offset=message.offset,
+        key=message.key,
+        headers=tuple(headers.items() if isinstance(headers, Mapping) else headers),
+        timestamp=message.timestamp,
+    )

@@ -1,0 +1,196 @@
+"""One lane per agent and partition: a bounded buffer and the task that works it off in order."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TypeAlias
+
+from faust.types import TP
+
+from app.checkpoint.attempts import FailedAttempt
+from app.checkpoint.events import Record
+from app.checkpoint.store import Outcomes
+
+logger = logging.getLogger(__name__)
+
+BATCH_SIZE = 500
+"""Most events settled in one transaction."""
+BUFFERED_EVENTS = 40_000
+"""Events that may wait in all lanes together; a lane over its share is full."""
+BUFFERED_BYTES = 64 * 1024 * 1024
+"""Bytes of raw values that may wait in all lanes together."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """What became of the events at the head of a lane."""
+
+    done: int
+    """Events, from the head on, whose outcomes are in the database."""
+    delay: float = 0.0
+    """Seconds to wait before the rest is taken up."""
+    batch_size: int | None = None
+    """Most events to take up next; None: no reason to take fewer than before."""
+    outcomes: Outcomes = field(default_factory=Outcomes)
+    """What became of the events that are done."""
+
+
+Settle: TypeAlias = Callable[["Lane", Sequence[Record]], Awaitable[Progress]]
+
+
+class Lane:
+    """Works off one partition for one agent, in offset order."""
+
+    def __init__(self, tp: TP, settle: Settle) -> None:
+        self.tp = tp
+        self.attempts: dict[int, FailedAttempt] = {}
+        """The last failed attempt at an offset that is not settled yet."""
+        self.position: int | None = None
+        """The offset that may be committed: that of the first event not settled."""
+        self.buffered_bytes = 0
+        self.stopping = asyncio.Event()
+        self._settle = settle
+        self._buffer: deque[Record] = deque()
+        self._next_offset = 0
+        self._batch_size = BATCH_SIZE
+        self._arrived = asyncio.Event()
+
+    def __len__(self) -> int:
+        """Return how many events wait."""
+        return len(self._buffer)
+
+    def deliver(self, records: Iterable[Record]) -> None:
+        """Append what the consumer fetched; what was delivered before is passed over.
+
+        After a seek the consumer may fetch again what still waits here.
+        """
+        for record in records:
+            if record.offset >= self._next_offset:
+                self._buffer.append(record)
+                self._next_offset = record.offset + 1
+                self.buffered_bytes += len(record.value or b"")
+        self._arrived.set()
+
+    async def run(self) -> None:
+        """Settle batch after batch until told to stop."""
+        while not self.stopping.is_set():
+            if not self._buffer:
+                self._arrived.clear()
+                await self._arrived.wait()
+                continue
+            await self.step()
+
+    async def step(self) -> Progress:
+        """Settle one batch, acknowledge what was done of it, and wait if the rest is to be retried."""
+        batch = list(islice(self._buffer, self._batch_size))
+        progress = await self._settle(self, batch)
+        for _ in range(progress.done):
+            record = self._buffer.popleft()
+            self.position = record.offset + 1
+            self.buffered_bytes -= len(record.value or b"")
+            self.attempts.pop(record.offset, None)
+        self._batch_size = progress.batch_size or min(2 * self._batch_size, BATCH_SIZE)
+        if progress.delay:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.stopping.wait(), progress.delay)
+        return progress
+
+    def stop(self) -> None:
+        """End the lane after the event in hand; waits for events and backoffs end at once."""
+        self.stopping.set()
+        self._arrived.set()
+
+
+async def settle_alone(settle: Settle, record: Record) -> Outcomes:
+    """Return what became of one record, settled with all its retries outside the worker's lanes."""
+    lane = Lane(TP(record.topic, record.partition), settle)
+    lane.deliver([record])
+    while len(lane):
+        progress = await lane.step()
+    return progress.outcomes
+
+
+class Lanes:
+    """All lanes of a worker: what the consumer delivers to, and asks what it may commit."""
+
+    def __init__(self, *, grace: float, on_crash: Callable[[BaseException], None]) -> None:
+        self._grace = grace
+        self._on_crash = on_crash
+        self._settlers: dict[str, list[Settle]] = {}
+        self._lanes: dict[TP, list[Lane]] = {}
+        self._tasks: dict[Lane, asyncio.Task[None]] = {}
+        self._full: set[Lane] = set()
+
+    def add(self, topic: str, settle: Settle) -> None:
+        """Have every partition of a topic settled by one more agent."""
+        self._settlers.setdefault(topic, []).append(settle)
+
+    def __contains__(self, topic: str) -> bool:
+        """Return whether a topic belongs to checkpointed agents."""
+        return topic in self._settlers
+
+    def deliver(self, tp: TP, records: Sequence[Record]) -> None:
+        """Hand the records of a partition to each of its lanes, made on the first delivery."""
+        for lane in self._lanes.get(tp) or self._open(tp):
+            lane.deliver(records)
+            if self._load(lane) >= 1:
+                self._full.add(lane)
+
+    def full(self) -> set[TP]:
+        """Return the partitions not to be fetched until their lanes have halved."""
+        for lane in [lane for lane in self._full if self._load(lane) < 1 / 2]:
+            self._full.discard(lane)
+        return {lane.tp for lane in self._full}
+
+    def position(self, tp: TP) -> int | None:
+        """Return the offset that may be committed, None when there is nothing to commit."""
+        positions = [lane.position for lane in self._lanes.get(tp, [])]
+        known = [position for position in positions if position is not None]
+        return min(known) if known and len(known) == len(positions) else None
+
+    def partitions(self) -> set[TP]:
+        """Return the partitions that have lanes."""
+        return set(self._lanes)
+
+    async def drain(self) -> None:
+        """Stop all lanes: events in hand are settled within the grace time, then cancelled.
+
+        What is not settled by then stays unacknowledged and is delivered again.
+        """
+        for lane in self._tasks:
+            lane.stop()
+        tasks = list(self._tasks.values())
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=self._grace)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        self._tasks.clear()
+
+    def close(self) -> None:
+        """Forget the lanes; the next delivery makes new ones."""
+        self._lanes.clear()
+        self._full.clear()
+
+    def _open(self, tp: TP) -> list[Lane]:
+        lanes = self._lanes[tp] = [Lane(tp, settle) for settle in self._settlers[tp.topic]]
+        for lane in lanes:
+            task = asyncio.create_task(lane.run(), name=f"lane {tp.topic}-{tp.partition}")
+            task.add_done_callback(self._ended)
+            self._tasks[lane] = task
+        return lanes
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            logger.critical("checkpoint.lane_crashed", exc_info=error)
+            self._on_crash(error)
+
+    def _load(self, lane: Lane) -> float:
+        share = len(self._tasks) or 1
+        events, size = BUFFERED_EVENTS / share, BUFFERED_BYTES / share
+        return max(len(lane) / events, lane.buffered_bytes / size)

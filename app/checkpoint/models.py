@@ -1,0 +1,194 @@
+"""The checkpoint's two tables, the same on SQLite, PostgreSQL and MariaDB."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    Dialect,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects import mysql
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import String, TypeDecorator, TypeEngine, UserDefinedType
+
+TABLE_PREFIX = "checkpoint_"
+"""The one place for the tables' names; a change wants a migration that renames."""
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+NO_TIME = -(2**63)
+
+
+def sort_key(event_time: datetime | None) -> int:
+    """Return microseconds since the epoch; events without a time sort before all others."""
+    return NO_TIME if event_time is None else (event_time - EPOCH) // timedelta(microseconds=1)
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """An aware datetime with microseconds, kept in UTC."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Keep microseconds on MariaDB and the time zone on PostgreSQL."""
+        if dialect.name == "mysql":
+            return dialect.type_descriptor(mysql.DATETIME(fsp=6))
+        return dialect.type_descriptor(DateTime(timezone=True))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse a naive time: nobody knows which hour it means."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            msg = f"{value!r} has no time zone"
+            raise ValueError(msg)
+        value = value.astimezone(UTC)
+        return value if dialect.name == "postgresql" else value.replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return an aware time."""
+        if value is None:
+            return None
+        return value.astimezone(UTC) if dialect.name == "postgresql" else value.replace(tzinfo=UTC)
+
+
+class _PostgreSQLJSON(UserDefinedType[str]):
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        return "JSON"
+
+
+class JSONText(TypeDecorator[str]):
+    """JSON as its exact text: key order, white space and `1.0` stay as they came."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """`json` on PostgreSQL, which keeps the text and can be queried."""
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(_PostgreSQLJSON())
+        return dialect.type_descriptor(LONG_TEXT)
+
+
+class utcnow(FunctionElement[datetime]):  # noqa: N801 - stands in SQL like a function
+    """The database's time in UTC, with at least milliseconds."""
+
+    type = UTCDateTime()
+    inherit_cache = True
+
+
+@compiles(utcnow, "postgresql")
+def _utcnow_postgresql(*_: Any, **__: Any) -> str:
+    return "CURRENT_TIMESTAMP"
+
+
+@compiles(utcnow, "mysql")
+def _utcnow_mysql(*_: Any, **__: Any) -> str:
+    return "(utc_timestamp(6))"
+
+
+@compiles(utcnow, "sqlite")
+def _utcnow_sqlite(*_: Any, **__: Any) -> str:
+    return "(strftime('%Y-%m-%d %H:%M:%f000', 'now'))"
+
+
+# MariaDB's default collation takes `Orders` and `orders` for one topic.
+_EXACT = {"charset": "utf8mb4", "collation": "utf8mb4_bin"}
+LONG_TEXT = Text().with_variant(mysql.LONGTEXT(**_EXACT), "mysql")
+DIGEST = LargeBinary(16).with_variant(mysql.BINARY(16), "mysql")
+BLOB = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql")
+ID = BigInteger().with_variant(Integer(), "sqlite")
+
+
+def _name(length: int) -> TypeEngine[str]:
+    return String(length).with_variant(mysql.VARCHAR(length, **_EXACT), "mysql")
+
+
+class Model(DeclarativeBase):
+    """Where the service's own tables may stand beside the checkpoint's."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class _EventColumns:
+    """What events and failures have in common."""
+
+    id: Mapped[int] = mapped_column(ID, primary_key=True)
+    identity: Mapped[bytes] = mapped_column(DIGEST)
+    """128-bit digest of group, topic, agent and what makes the event itself."""
+    agent: Mapped[str] = mapped_column(_name(255))
+    topic: Mapped[str] = mapped_column(_name(249))
+    group_id: Mapped[str] = mapped_column(_name(255))
+    partition: Mapped[int] = mapped_column(Integer)
+    offset: Mapped[int] = mapped_column("offset", BigInteger, quote=True)
+    key: Mapped[bytes | None] = mapped_column(BLOB)
+    entity_id: Mapped[str | None] = mapped_column(_name(255))
+    event_time: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    event_type: Mapped[str | None] = mapped_column(_name(255))
+    event_version: Mapped[str | None] = mapped_column(_name(255))
+    checksum: Mapped[bytes | None] = mapped_column(DIGEST)
+    """128-bit BLAKE2b of the raw value."""
+    payload: Mapped[str | None] = mapped_column(JSONText)
+    payload_raw: Mapped[bytes | None] = mapped_column(BLOB)
+    """The value, when it is not JSON that every database takes."""
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime, server_default=utcnow())
+    sort_key: Mapped[int] = mapped_column(BigInteger)
+    """`sort_key(event_time)`: newest first, those without a time last, by one plain index."""
+
+
+class EventRow(_EventColumns, Model):
+    """An event that was handled and acknowledged."""
+
+    __tablename__ = f"{TABLE_PREFIX}events"
+    __table_args__ = (
+        UniqueConstraint("identity"),
+        Index(None, "sort_key", "id"),
+        Index(None, "entity_id"),
+        {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_row_format": "DYNAMIC"},
+    )
+
+
+class FailureRow(_EventColumns, Model):
+    """An event whose attempts are used up."""
+
+    __tablename__ = f"{TABLE_PREFIX}failures"
+    __table_args__ = (
+        UniqueConstraint("open_key"),
+        Index(None, "identity"),
+        Index(None, "status", "sort_key", "id"),
+        {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_row_format": "DYNAMIC"},
+    )
+
+    origin: Mapped[str] = mapped_column("metadata", JSONText)
+    """Headers and timestamp of the message."""
+    error_class: Mapped[str] = mapped_column(_name(255))
+    error_message: Mapped[str] = mapped_column(LONG_TEXT)
+    error_backtrace: Mapped[str] = mapped_column(JSONText)
+    attempts: Mapped[int] = mapped_column(Integer)
+    occurrences: Mapped[int] = mapped_column(Integer, server_default="1")
+    """How many deliveries of the event used up their attempts."""
+    first_failed_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    last_failed_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    status: Mapped[str] = mapped_column(_name(16))
+    """open, retrying, resolved or discarded."""
+    claimed_by: Mapped[str | None] = mapped_column(_name(255))
+    claimed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    open_key: Mapped[bytes | None] = mapped_column(DIGEST)
+    """The identity while open or retrying, else null: one open failure each, on every database."""

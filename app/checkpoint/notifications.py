@@ -1,0 +1,89 @@
+"""What listeners and the log are told; free of cost while nobody listens."""
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from mode.signals import SyncSignal
+
+from app.checkpoint.events import Metadata
+
+logger = logging.getLogger("app.checkpoint")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notification:
+    """What happened to one event."""
+
+    metadata: Metadata
+    """Agent, group, topic, key, partition, offset, attempt and checksum of the event."""
+    duration: float
+    """Seconds that it took."""
+    error: BaseException | None = None
+    """What the handler raised, where it did."""
+
+
+class Signal(SyncSignal[Any]):
+    """A signal that outlives a listener that raises."""
+
+    @property
+    def listened(self) -> bool:
+        """Whether anyone listens."""
+        return bool(self._receivers)
+
+    def notify(self, notification: Notification) -> None:
+        """Call each listener with the notification; one that raises is logged."""
+        for receiver in self.iter_receivers(None):
+            try:
+                receiver(notification, signal=self)
+            except Exception:
+                logger.exception("checkpoint.listener_raised", extra={"signal": self.name})
+
+
+class Notifications:
+    """One signal for each thing that can happen to an event.
+
+    Connect a function of one `Notification`, which also takes `**kwargs`:
+    `checkpoint.notifications.event_failed.connect(page_somebody)`.
+    """
+
+    def __init__(self) -> None:
+        self.around_consume = Signal(name="around_consume")
+        """An event is settled; the duration is that of its batch so far."""
+        self.event_already_exists_check = Signal(name="event_already_exists_check")
+        """The database was asked about an event; the duration is that of its batch's one question."""
+        self.event_action = Signal(name="event_action")
+        """The handler ran, well or not."""
+        self.event_acknowledged = Signal(name="event_acknowledged")
+        """The event row is committed; the duration is that of its batch's transaction."""
+        self.event_skipped = Signal(name="event_skipped")
+        self.event_already_consumed = Signal(name="event_already_consumed")
+        self.event_retried = Signal(name="event_retried")
+        """An attempt failed and another one follows; the duration is the wait before it."""
+        self.event_failed = Signal(name="event_failed")
+        """The failure row is committed."""
+
+
+def log(level: int, event: str, **fields: object) -> None:
+    """Log a stable dotted event name with its fields, in the text and as attributes."""
+    pairs = " ".join(f"{name}={value}" for name, value in fields.items())
+    logger.log(level, "%s %s", event, pairs, extra=fields, stacklevel=2)
+
+
+class Throttle:
+    """Lets one log line through per interval and counts what it holds back."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._next = 0.0
+        self._held = 0
+
+    def passes(self, count: int) -> int | None:
+        """Return how many happened since the last line that passed, None when this one must not."""
+        self._held += count
+        now = time.monotonic()
+        if now < self._next:
+            return None
+        self._next, held, self._held = now + self._seconds, self._held, 0
+        return held

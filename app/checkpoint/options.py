@@ -1,0 +1,91 @@
+"""What may be set on `@checkpoint(...)`, and what is refused at once."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import orjson
+
+from app.checkpoint.errors import ConfigurationError
+from app.checkpoint.events import Metadata
+from app.checkpoint.identity import KINDS, Identity
+from app.checkpoint.outcomes import Ack
+from app.checkpoint.retry import Backoff
+
+RetryIf: TypeAlias = Callable[[Exception, Metadata], bool]
+Decode: TypeAlias = Callable[[bytes], Any]
+Describe: TypeAlias = Callable[[Any, Metadata], Ack]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How the events of one agent are handled."""
+
+    max_retries: int | None = 5
+    """Attempts after the first; 0: one attempt in all; None: until it succeeds."""
+    backoff: Backoff = field(default_factory=Backoff)
+    retry_if: RetryIf | None = None
+    """Asked after a failed attempt that may be retried; False makes it the last one."""
+    timeout: float | None = 300.0
+    """Seconds for one attempt; None: no limit."""
+    decode: Decode = orjson.loads
+    """Raw value to payload, plain or async. A plain one that raises is not asked again."""
+    identity: Identity = "payload"
+    """What makes two messages one event."""
+    describe: Describe | None = None
+    """Names entity, time, type and version of a failed event."""
+    transactional: bool = False
+    """The handler takes a session, and what it writes there commits together with the event row."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work, with a sentence that says what to write."""
+        retries = self.max_retries
+        if retries is not None and (type(retries) is not int or retries < 0):
+            _refuse("max_retries", retries, "write 0 or more, or None to retry for ever")
+        if not isinstance(self.backoff, Backoff):
+            _refuse("backoff", self.backoff, "write Backoff(min=..., max=...)")
+        if self.timeout is not None and (
+            isinstance(self.timeout, bool)
+            or not isinstance(self.timeout, int | float)
+            or not 0 < self.timeout < float("inf")
+        ):
+            _refuse("timeout", self.timeout, "write seconds above 0, or None for no limit")
+        if not callable(self.identity) and self.identity not in KINDS:
+            _refuse("identity", self.identity, f"write one of {', '.join(KINDS)}, or a function")
+        if not callable(self.decode):
+            _refuse("decode", self.decode, "write a function from bytes to the payload")
+        if type(self.transactional) is not bool:
+            _refuse("transactional", self.transactional, "write True or False")
+        for name in ("retry_if", "describe", "identity"):
+            self._refuse_coroutine(name)
+
+    def _refuse_coroutine(self, name: str) -> None:
+        value = getattr(self, name)
+        if value is None or name == "identity" and value in KINDS:
+            return
+        if not callable(value) or inspect.iscoroutinefunction(value):
+            _refuse(name, value, "write a plain function of two arguments (not async)")
+
+    def check_handler(self, handler: Callable[..., Any]) -> None:
+        """Refuse a handler that cannot be called the way these options ask for.
+
+        Raises:
+            ConfigurationError: not a coroutine function, or one with other parameters.
+        """
+        wanted = "payload, metadata" + (", session" if self.transactional else "")
+        name = getattr(handler, "__qualname__", repr(handler))
+        if not inspect.iscoroutinefunction(handler):
+            msg = f"@checkpoint decorates a coroutine function: write `async def {name}({wanted})`"
+            raise ConfigurationError(msg)
+        arguments = [None] * (3 if self.transactional else 2)
+        try:
+            inspect.signature(handler).bind(*arguments)
+        except TypeError as error:
+            msg = f"the handler {name} must take ({wanted}): {error}"
+            raise ConfigurationError(msg) from error
+
+
+def _refuse(name: str, value: object, instead: str) -> None:
+    msg = f"checkpoint({name}={value!r}) cannot work: {instead}"
+    raise ConfigurationError(msg)

@@ -1,0 +1,193 @@
+"""The story of one event: identify, probe, handle, record; its lane then acknowledges it."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.checkpoint import queries, store
+from app.checkpoint.attempts import FailedAttempt, Handler
+from app.checkpoint.database import Database, is_outage
+from app.checkpoint.events import Event, Record
+from app.checkpoint.identity import Identifier
+from app.checkpoint.lanes import Lane, Progress
+from app.checkpoint.outages import Outages
+from app.checkpoint.outcomes import Ack, Skip
+from app.checkpoint.reports import Reports
+from app.checkpoint.store import Outcomes
+
+BATCH_SECONDS = 0.02
+"""Time in handlers after which a batch is closed: at most so much is handled again after a crash."""
+
+
+class Pipeline:
+    """Settles the events of one agent, batch by batch."""
+
+    def __init__(
+        self, handler: Handler, *, database: Database, outages: Outages, reports: Reports
+    ) -> None:
+        self._handler = handler
+        self._database = database
+        self._outages = outages
+        self._reports = reports
+        identity = handler.options.identity
+        self._identifier = Identifier(
+            group_id=handler.group_id,
+            agent=handler.agent,
+            kind=identity if isinstance(identity, str) else "payload",
+        )
+
+    async def settle(self, lane: Lane, records: Sequence[Record]) -> Progress:
+        """Settle events from the head of a lane, in offset order.
+
+        Whatever is counted as done has its outcome in the database: only then may the lane
+        acknowledge it. An event to be retried closes its batch, so that what came before it is not
+        held up by the backoff.
+        """
+        events = await self._identify(records)
+        if self._handler.options.transactional:
+            return await self._outages.ride_out(lambda: self._settle_in_transaction(lane, events))
+        started = time.perf_counter()
+        known = await self._outages.ride_out(lambda: self._probe(events))
+        progress = await self._handle(lane, events, known)
+        outcomes = progress.outcomes
+        if outcomes:
+            await self._outages.ride_out(lambda: self._record(outcomes))
+        self._reports.settled(outcomes, lane.attempts, time.perf_counter() - started)
+        return progress
+
+    async def _identify(self, records: Sequence[Record]) -> list[Event]:
+        events = [self._identifier.event(record) for record in records]
+        if callable(self._handler.options.identity):
+            for event in events:
+                await self._handler.name(event, self._identifier)
+        return events
+
+    async def _probe(self, events: Sequence[Event]) -> queries.Known:
+        started = time.perf_counter()
+        async with self._database.engine.connect() as connection:
+            known = await queries.known(connection, events)
+        self._reports.probed(events, time.perf_counter() - started)
+        return known
+
+    async def _handle(
+        self,
+        lane: Lane,
+        events: Sequence[Event],
+        known: queries.Known,
+        session: AsyncSession | None = None,
+    ) -> Progress:
+        outcomes = Outcomes()
+        closes_at = time.monotonic() + BATCH_SECONDS
+        for done, event in enumerate(events):
+            now = time.monotonic()
+            if lane.stopping.is_set() or now > closes_at:
+                return Progress(done=done, outcomes=outcomes, batch_size=max(done, 1))
+            if known.settled(event):
+                outcomes.duplicates.append(event)
+                continue
+            earlier = lane.attempts.get(event.record.offset)
+            answer: Ack | Skip | FailedAttempt
+            if earlier is None or earlier.due(now):
+                answer = await self._attempt(event, earlier, session)
+            else:
+                answer = earlier
+            if not isinstance(answer, FailedAttempt):
+                outcomes.succeeded(event, answer, known)
+                continue
+            lane.attempts[event.record.offset] = answer
+            if session is not None and answer is not earlier:
+                raise _RolledBackError(_rerun(done, answer))
+            if answer.retry_at is not None:
+                return Progress(done=done, outcomes=outcomes, delay=answer.delay())
+            outcomes.failed.append(answer)
+        return Progress(done=len(events), outcomes=outcomes)
+
+    async def _attempt(
+        self, event: Event, earlier: FailedAttempt | None, session: AsyncSession | None
+    ) -> Ack | Skip | FailedAttempt:
+        started = time.perf_counter()
+        answer = await self._handler.attempt(event, earlier, session)
+        attempt = 1 if earlier is None else earlier.metadata.attempt + 1
+        self._reports.attempted(event, answer, attempt, time.perf_counter() - started)
+        return answer
+
+    async def _record(self, outcomes: Outcomes) -> None:
+        try:
+            await self._write(outcomes)
+        except SQLAlchemyError as error:
+            if is_outage(error) or not outcomes.acked:
+                raise
+            await self._isolate(outcomes)
+
+    async def _write(self, outcomes: Outcomes) -> None:
+        async with self._database.engine.begin() as connection:
+            await store.record(connection, self._handler, outcomes)
+
+    async def _isolate(self, outcomes: Outcomes) -> None:
+        """Record event by event; one whose row the database refuses becomes a failure."""
+        for event, ack in list(outcomes.acked):
+            try:
+                await self._write(Outcomes(acked=[(event, ack)]))
+            except SQLAlchemyError as error:
+                if is_outage(error):
+                    raise
+                metadata = self._handler.metadata(event, 1)
+                failed = self._handler.failed(metadata, event, error)
+                outcomes.failed.append(replace(failed, retry_at=None))
+                outcomes.acked.remove((event, ack))
+        await self._write(outcomes)
+
+    async def _settle_in_transaction(self, lane: Lane, events: Sequence[Event]) -> Progress:
+        """Settle events so that what their handlers write and their rows commit together, or not."""
+        outcomes = Outcomes()
+        started = time.perf_counter()
+        try:
+            async with self._database.engine.begin() as connection:
+                known = await queries.known(connection, events)
+                # The handler may call commit(): only this transaction's end commits.
+                async with AsyncSession(
+                    connection, expire_on_commit=False, join_transaction_mode="rollback_only"
+                ) as session:
+                    progress = await self._handle(lane, events, known, session)
+                    outcomes = progress.outcomes
+                inserted = await store.record(connection, self._handler, outcomes)
+                if inserted != len(outcomes.acked):
+                    # Another worker recorded one of them meanwhile: its effects must not stay twice.
+                    raise _RolledBackError(Progress(done=0))
+        except _RolledBackError as rolled_back:
+            return rolled_back.progress
+        except SQLAlchemyError as error:
+            if is_outage(error) or not (outcomes.acked or outcomes.skipped):
+                raise
+            return self._bisect(lane, events, error)
+        self._reports.settled(outcomes, lane.attempts, time.perf_counter() - started)
+        return progress
+
+    def _bisect(self, lane: Lane, events: Sequence[Event], error: SQLAlchemyError) -> Progress:
+        """Find the event whose writes the database refused only when they were to be committed."""
+        if len(events) > 1:
+            return Progress(done=0, batch_size=len(events) // 2)
+        offset = events[0].record.offset
+        earlier = lane.attempts.get(offset)
+        metadata = self._handler.metadata(events[0], earlier.metadata.attempt + 1 if earlier else 1)
+        failed = self._handler.failed(metadata, events[0], error, earlier=earlier)
+        lane.attempts[offset] = failed
+        return Progress(done=0, delay=failed.delay())
+
+
+class _RolledBackError(Exception):
+    """Ends a transaction whose effects must not stay."""
+
+    def __init__(self, progress: Progress) -> None:
+        super().__init__()
+        self.progress = progress
+
+
+def _rerun(done: int, failed: FailedAttempt) -> Progress:
+    """Return how to go on after a rollback: what succeeded before the failure first, on its own."""
+    if done:
+        return Progress(done=0, batch_size=done)
+    return Progress(done=0, delay=failed.delay())

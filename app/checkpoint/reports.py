@@ -1,0 +1,128 @@
+"""What the pipeline of one agent tells the listeners and the log."""
+
+import logging
+from collections import Counter
+from collections.abc import Iterable
+
+from app.checkpoint import failures
+from app.checkpoint.attempts import FailedAttempt, Handler
+from app.checkpoint.events import Event
+from app.checkpoint.notifications import Notification, Notifications, Signal, Throttle, log
+from app.checkpoint.outcomes import Ack, Skip
+from app.checkpoint.store import Outcomes
+
+PROGRESS_INTERVAL = 30.0
+"""Seconds between two log lines that count what was settled."""
+FAILURE_INTERVAL = 1.0
+"""Seconds between two log lines about retries, and between two about failures."""
+TEXT_LIMIT = 200
+"""Characters of an error message in a log line."""
+
+
+class Reports:
+    """Log lines are bounded in time, a flood of poison included; signals are sent for each event."""
+
+    def __init__(self, handler: Handler, notifications: Notifications) -> None:
+        self._handler = handler
+        self._signals = notifications
+        self._progress = Throttle(PROGRESS_INTERVAL)
+        self._retries = Throttle(FAILURE_INTERVAL)
+        self._failures = Throttle(FAILURE_INTERVAL)
+        self._counts: Counter[str] = Counter()
+
+    def probed(self, events: Iterable[Event], duration: float) -> None:
+        """Tell that the database was asked what it knows of some events."""
+        self._notify(self._signals.event_already_exists_check, events, duration)
+
+    def attempted(
+        self, event: Event, answer: Ack | Skip | FailedAttempt, attempt: int, duration: float
+    ) -> None:
+        """Tell that the handler ran."""
+        error = answer.error if isinstance(answer, FailedAttempt) else None
+        signal = self._signals.event_action
+        self._notify(signal, [event], duration, attempt=attempt, error=error)
+        if isinstance(answer, FailedAttempt) and answer.retry_at is not None:
+            signal = self._signals.event_retried
+            self._notify(signal, [event], answer.delay(), attempt=attempt, error=error)
+            self._log("checkpoint.event_retried", self._retries, [answer])
+
+    def settled(self, outcomes: Outcomes, attempts: dict[int, FailedAttempt], duration: float) -> None:
+        """Tell what became of the events of a batch, now that it is committed."""
+        counts = {
+            "acknowledged": len(outcomes.acked),
+            "skipped": len(outcomes.skipped),
+            "duplicates": len(outcomes.duplicates),
+            "failed": len(outcomes.failed),
+        }
+        self._counts.update(counts)
+        self._log_progress(sum(counts.values()))
+        self._log("checkpoint.event_failed", self._failures, outcomes.failed)
+        signals = self._signals
+        acked = [event for event, _ in outcomes.acked]
+        for signal, events in (
+            (signals.event_already_consumed, outcomes.duplicates),
+            (signals.event_acknowledged, acked),
+            (signals.event_skipped, outcomes.skipped),
+        ):
+            self._notify_attempts(signal, events, attempts, duration)
+            self._notify_attempts(signals.around_consume, events, attempts, duration)
+        for failed in outcomes.failed:
+            for signal in (signals.event_failed, signals.around_consume):
+                attempt = failed.metadata.attempt
+                self._notify(signal, [failed.event], duration, attempt=attempt, error=failed.error)
+
+    def _notify_attempts(
+        self,
+        signal: Signal,
+        events: Iterable[Event],
+        attempts: dict[int, FailedAttempt],
+        duration: float,
+    ) -> None:
+        if not signal.listened:
+            return
+        for event in events:
+            earlier = attempts.get(event.record.offset)
+            attempt = 1 if earlier is None else earlier.metadata.attempt + 1
+            self._notify(signal, [event], duration, attempt=attempt)
+
+    def _notify(
+        self,
+        signal: Signal,
+        events: Iterable[Event],
+        duration: float,
+        *,
+        attempt: int = 1,
+        error: BaseException | None = None,
+    ) -> None:
+        if not signal.listened:
+            return
+        for event in events:
+            metadata = self._handler.metadata(event, attempt)
+            signal.notify(Notification(metadata=metadata, duration=duration, error=error))
+
+    def _log(self, name: str, throttle: Throttle, failed: list[FailedAttempt]) -> None:
+        count = throttle.passes(len(failed)) if failed else None
+        if count is None:
+            return
+        last = failed[-1]
+        metadata, message = last.metadata, failures.error_message(last.error)
+        log(
+            logging.WARNING if last.retry_at is not None else logging.ERROR,
+            name,
+            agent=metadata.agent,
+            topic=metadata.topic,
+            partition=metadata.partition,
+            offset=metadata.offset,
+            attempt=metadata.attempt,
+            max_retries=metadata.max_retries,
+            wait_seconds=round(last.delay(), 3),
+            error=f"{failures.error_class(last.error)}: {message[:TEXT_LIMIT]}",
+            events=count,
+        )
+
+    def _log_progress(self, settled: int) -> None:
+        count = self._progress.passes(settled) if settled else None
+        if count is None:
+            return
+        log(logging.INFO, "checkpoint.settled", agent=self._handler.agent, **self._counts)
+        self._counts.clear()

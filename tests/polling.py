@@ -1,0 +1,44 @@
+"""Waiting for a condition without guessing how long it takes."""
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+_T = TypeVar("_T")
+
+
+def eventually(
+    assertion: Callable[[], _T],
+    *,
+    timeout: float = 10.0,
+    interval: float = 0.02,
+) -> _T:
+    """Return what the assertion returns once it passes; after `timeout` seconds let it fail."""
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            return assertion()
+        except AssertionError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(interval)
+
+
+async def eventually_async(
+    assertion: Callable[[], Awaitable[_T] | _T],
+    *,
+    timeout: float = 10.0,  # noqa: ASYNC109 - asyncio.timeout would hide which assertion failed
+    interval: float = 0.02,
+) -> _T:
+    """Do what `eventually` does, for a plain or coroutine function, and let the loop go on."""
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            result = assertion()
+            return await result if inspect.isawaitable(result) else result
+        except AssertionError:
+            if time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(interval)
