@@ -1,7 +1,6 @@
 """Waiting for a condition without guessing how long it takes."""
 
 import asyncio
-import inspect
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -27,17 +26,16 @@ def eventually(
 
 
 async def eventually_async(
-    assertion: Callable[[], Awaitable[_T] | _T],
+    assertion: Callable[[], Awaitable[_T]],
     *,
     timeout: float = 10.0,  # noqa: ASYNC109 - asyncio.timeout would hide which assertion failed
     interval: float = 0.02,
 ) -> _T:
-    """Do what `eventually` does, for a plain or coroutine function, and let the loop go on."""
+    """Do what `eventually` does for a coroutine function, and let the event loop go on."""
     deadline = time.monotonic() + timeout
     while True:
         try:
-            result = assertion()
-            return await result if inspect.isawaitable(result) else result
+            return await assertion()
         except AssertionError:
             if time.monotonic() > deadline:
                 raise

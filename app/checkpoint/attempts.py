@@ -4,7 +4,7 @@ import asyncio
 import inspect
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
@@ -16,10 +16,11 @@ from app.checkpoint.events import Event, Metadata
 from app.checkpoint.identity import Identifier
 from app.checkpoint.options import Options
 from app.checkpoint.outcomes import SKIP, Ack, Skip
+from app.checkpoint.timeouts import within
 
 logger = logging.getLogger(__name__)
 
-HandlerFunction: TypeAlias = Callable[..., Awaitable[Ack | Skip | None]]
+HandlerFunction: TypeAlias = Callable[..., Coroutine[Any, Any, Ack | Skip | None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,14 +91,16 @@ class Handler:
         # What fails before the handler would fail the same way again, unless decoding does I/O.
         retriable = self._decodes_async
         try:
-            async with asyncio.timeout(self.options.timeout):
-                payload = await self._decode(event)
-                retriable = True
-                if session is None:
-                    return _answer(await self.function(payload, metadata))
-                answer = _answer(await self.function(payload, metadata, session))
+            payload = await self._decode(event)
+            retriable = True
+            if session is None:
+                running = self.function(payload, metadata)
+            else:
+                running = self.function(payload, metadata, session)
+            answer = _answer(await within(self.options.timeout, running))
+            if session is not None:
                 await session.flush()
-                return answer
+            return answer
         except asyncio.CancelledError as error:
             if _cancelled_from_outside():
                 raise
@@ -137,8 +140,7 @@ class Handler:
         if isinstance(identity, str):
             return
         try:
-            async with asyncio.timeout(self.options.timeout):
-                payload = await self._decode(event)
+            payload = await self._decode(event)
             event.identity = identifier.named(event, identity(payload, self.metadata(event, 1)))
         except Exception as error:  # noqa: BLE001 - the service's function may raise anything
             event.error = error
@@ -160,7 +162,7 @@ class Handler:
         if event.record.value is None:
             return None
         payload = self.options.decode(event.record.value)
-        return await payload if self._decodes_async else payload
+        return await within(self.options.timeout, payload) if self._decodes_async else payload
 
     def _delay(self, error: BaseException, metadata: Metadata) -> float | None:
         options = self.options

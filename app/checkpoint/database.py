@@ -1,12 +1,13 @@
 """The engine for each database, whether its schema is ours, and which errors are outages."""
 
-import asyncio
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy import URL, Connection, Table, event, inspect, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError
+from sqlalchemy.engine.interfaces import ExceptionContext
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from app.checkpoint.errors import SchemaError
 from app.checkpoint.models import EventRow, FailureRow
@@ -21,38 +22,50 @@ DRIVERS = {
 UPGRADE = "uv run alembic upgrade head"
 
 CONNECT_SECONDS = 5
+POOL_SECONDS = 30
+"""How long a transaction waits for a free connection."""
 BUSY_SECONDS = 5
 """How long SQLite waits for another process's transaction."""
 
 POSTGRESQL_OUTAGES = (
-    "08",  # connection lost or refused
-    "25006",  # read only: a failover
-    "40",  # serialization failure, deadlock
-    "53",  # disk full, out of memory, too many connections
-    "55P03",  # lock timeout
-    "57",  # shutdown, starting up, cancelled by timeout or administrator
-    "58",  # input or output error
+    *("08000", "08001", "08003", "08004", "08006", "08007"),  # no connection, or it was lost
+    *("25006", "25P03", "25P04"),  # read only, as after a failover; transaction ended for its time
+    *("28", "3D"),  # login refused, no such database: for the operator
+    *("40001", "40003", "40P01"),  # serialization failure, unknown result, deadlock
+    *("53", "58"),  # disk full, out of memory, too many connections; input or output error
+    *("55P03", "57"),  # lock timeout; statement timeout, shutting down, starting up
 )
 MYSQL_OUTAGES = frozenset(
-    # connections, shutdown, locks, deadlock, read only, disk full, time-outs, gone away
-    [1021, 1040, 1041, 1053, 1114, 1152, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1226, 1290]
-    + [1317, 1792, 1836, 1927, 1969, 2002, 2003, 2006, 2013, 2055, 3024]
+    [1040, 1042, 1043, 1053, 1129, 1152, 1158, 1159, 1160, 1161, 1203, 1226]  # connections
+    + [1927, 2002, 2003, 2006, 2013, 2055, 4031]  # connection refused, killed or lost
+    + [1044, 1045, 1049, 1130, 1698]  # login refused, no such database: for the operator
+    + [1020, 1205, 1206, 1213]  # locks, deadlock
+    + [1317, 1969, 3024]  # statement interrupted or out of time
+    + [1036, 1290, 1792, 1836, 1047]  # read only, or not yet a member of its cluster
+    + [1021, 1026, 1030, 1037, 1041, 1114, 1180]  # disk full, out of memory, storage error
 )
-SQLITE_OUTAGES = frozenset([5, 6, 8, 10, 13])
-"""busy, locked, read only, input or output error, full"""
+SQLITE_OUTAGES = frozenset([5, 6, 7, 8, 9, 10, 13, 14, 15])
+"""Busy, locked, no memory, read only, interrupted, I/O error, full, cannot open, lock protocol."""
 
 
 def async_url(url: str) -> URL:
     """Return the URL of the async driver for a plain database URL.
 
     Raises:
-        ValueError: not a database that is supported; the sentence never shows the password.
+        ValueError: not a database that is supported; the sentence shows nothing of the URL, which
+            may hold a password in any place.
     """
     try:
         parsed = make_url(url)
-        driver = DRIVERS[parsed.drivername.partition("+")[0]]
+        scheme = parsed.drivername
+        driver = DRIVERS.get(scheme, scheme)
+        if driver not in DRIVERS.values():
+            raise KeyError(scheme)
     except (ArgumentError, KeyError, ValueError):
-        msg = "write sqlite:///file.db, postgresql://user@host/name or mysql://user@host/name"
+        msg = (
+            "a database URL is one of sqlite:///file.db, postgresql://user:password@host/name"
+            " and mysql://user:password@host/name"
+        )
         raise ValueError(msg) from None
     return parsed.set(drivername=driver)
 
@@ -63,15 +76,18 @@ class Database:
     def __init__(self, url: str, *, pool_size: int = 5) -> None:
         self.url = async_url(url)
         self.dialect = self.url.get_backend_name()
-        # SQLite has one writer: one connection makes batches wait here instead of in busy loops.
-        size = 1 if self.dialect == "sqlite" else pool_size
         self.engine = create_async_engine(
             self.url,
-            pool_size=size,
+            poolclass=AsyncAdaptedQueuePool,
+            # SQLite has one writer: transactions queue up here, where waiting costs nothing.
+            pool_size=1 if self.dialect == "sqlite" else pool_size,
             max_overflow=0,
-            connect_args=_connect_args(self.dialect),
-            **({"isolation_level": "READ COMMITTED"} if self.dialect == "mysql" else {}),
+            pool_timeout=POOL_SECONDS,
+            # Payloads must not come out in logs by way of an error's text.
+            hide_parameters=True,
+            **_OPTIONS[self.dialect],
         )
+        _name_lost_connections(self.engine)
         if self.dialect == "sqlite":
             _prepare_sqlite(self.engine)
 
@@ -93,71 +109,93 @@ class Database:
 
 
 def is_outage(error: BaseException) -> bool:
-    """Return whether an error is of the database as a whole, and not of what was asked of it."""
-    if isinstance(error, PoolTimeoutError | OSError | asyncio.TimeoutError):
+    """Return whether an error is of the database as a whole, never of what was asked of it.
+
+    An OSError is none: those of the database come out of its engine as OperationalError, so that a
+    handler's own lost connections are not taken for the database's.
+    """
+    if isinstance(error, PoolTimeoutError):
         return True
     if not isinstance(error, DBAPIError):
         return False
-    if error.connection_invalidated:
-        return True
-    return _is_driver_outage(error.orig, isinstance(error, InterfaceError))
+    return error.connection_invalidated or _is_outage_of_driver(error.driver_exception)
 
 
-def _is_driver_outage(cause: Any, interface: bool) -> bool:
-    state = getattr(cause, "sqlstate", None)
-    if isinstance(state, str):
-        return state.startswith(POSTGRESQL_OUTAGES)
-    code = getattr(cause, "sqlite_errorcode", None)
-    if isinstance(code, int):
-        return code & 0xFF in SQLITE_OUTAGES
-    number = cause.args[0] if cause is not None and cause.args else None
+def _is_outage_of_driver(error: Any) -> bool:
+    number = error.args[0] if error.args else None
     if isinstance(number, int):
         return number in MYSQL_OUTAGES
-    return interface or isinstance(cause.__cause__, OSError)
+    if hasattr(error, "sqlite_errorcode"):
+        return error.sqlite_errorcode & 0xFF in SQLITE_OUTAGES
+    return (getattr(error, "sqlstate", None) or "").startswith(POSTGRESQL_OUTAGES)
 
 
 def _missing(connection: Connection) -> str:
     inspector = inspect(connection)
-    for model, unique in ((EventRow, "identity"), (FailureRow, "open_key")):
-        table = cast("Table", model.__table__)
+    tables: list[Table] = [EventRow.__table__, FailureRow.__table__]  # type: ignore[list-item]
+    for table in tables:
         if not inspector.has_table(table.name):
             return f"the table {table.name}"
         columns = {column["name"] for column in inspector.get_columns(table.name)}
-        for name in table.columns.keys():  # noqa: SIM118 - the names, not the columns
-            if name not in columns:
-                return f"the column {table.name}.{name}"
-        if not _is_unique(inspector, table.name, unique):
-            return f"the unique index on {table.name}.{unique}"
+        for column in table.columns:
+            if column.name not in columns:
+                return f"the column {table.name}.{column.name}"
+        unique = {index["name"] for index in inspector.get_indexes(table.name) if index["unique"]}
+        for index in table.indexes:
+            if index.unique and index.name not in unique:
+                return f"the unique index {index.name}"
     return ""
 
 
-def _is_unique(inspector: Any, table: str, column: str) -> bool:
-    indexes = [index for index in inspector.get_indexes(table) if index["unique"]]
-    constraints = inspector.get_unique_constraints(table)
-    return any(found["column_names"] == [column] for found in [*indexes, *constraints])
-
-
-def _connect_args(dialect: str) -> dict[str, Any]:
-    if dialect == "postgresql":
-        return {"timeout": CONNECT_SECONDS, "server_settings": {"application_name": "checkpoint"}}
-    if dialect == "mysql":
-        # Times are stored without a zone: the session's own must not shift them.
-        modes = "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION"
-        return {
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "sqlite": {
+        # None: the driver begins no transactions of its own, `_prepare_sqlite` does.
+        "connect_args": {"timeout": BUSY_SECONDS, "isolation_level": None},
+    },
+    "postgresql": {
+        "connect_args": {
+            "timeout": CONNECT_SECONDS,
+            "server_settings": {"application_name": "checkpoint"},
+        },
+    },
+    "mysql": {
+        # With its default, a transaction that lost the race for a key does not see the winner's row.
+        "isolation_level": "READ COMMITTED",
+        "connect_args": {
             "connect_timeout": CONNECT_SECONDS,
             "charset": "utf8mb4",
-            "init_command": f"SET time_zone = '+00:00', sql_mode = '{modes}'",
-        }
-    return {"timeout": BUSY_SECONDS}
+            # Strict: what does not fit is refused, never cut. Times go in and out in UTC.
+            "init_command": "SET time_zone = '+00:00',"
+            " sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
+        },
+    },
+}
+
+
+def _name_lost_connections(engine: AsyncEngine) -> None:
+    """Turn the OSErrors that drivers let through into OperationalErrors."""
+
+    @event.listens_for(engine.sync_engine, "do_connect")
+    def _connect(dialect: Any, _: Any, args: Any, options: Any) -> Any:
+        try:
+            return dialect.connect(*args, **options)
+        except OSError as error:
+            raise OperationalError(None, None, error, connection_invalidated=True) from error
+
+    @event.listens_for(engine.sync_engine, "handle_error")
+    def _lost(context: ExceptionContext) -> None:
+        error = context.original_exception
+        if isinstance(error, OSError):
+            context.is_disconnect = True
+            raise OperationalError(context.statement, None, error, connection_invalidated=True)
 
 
 def _prepare_sqlite(engine: AsyncEngine) -> None:
     @event.listens_for(engine.sync_engine, "connect")
     def _connected(connection: Any, _: Any) -> None:
-        connection.isolation_level = None  # the driver must not begin transactions of its own
         cursor = connection.cursor()
         cursor.execute("PRAGMA journal_mode = WAL")
-        # WAL with NORMAL may lose the last commits in a power cut, after their offsets are committed.
+        # With NORMAL, a power cut may take back commits whose offsets Kafka has committed since.
         cursor.execute("PRAGMA synchronous = FULL")
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.close()

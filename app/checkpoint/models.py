@@ -5,60 +5,82 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     DateTime,
     Dialect,
     Index,
     Integer,
     LargeBinary,
     MetaData,
+    String,
     Text,
-    UniqueConstraint,
+    cast,
 )
 from sqlalchemy.dialects import mysql
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.sql.functions import FunctionElement
-from sqlalchemy.types import String, TypeDecorator, TypeEngine, UserDefinedType
+from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
 
 TABLE_PREFIX = "checkpoint_"
 """The one place for the tables' names; a change wants a migration that renames."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
 NO_TIME = -(2**63)
 
 
 def sort_key(event_time: datetime | None) -> int:
     """Return microseconds since the epoch; events without a time sort before all others."""
-    return NO_TIME if event_time is None else (event_time - EPOCH) // timedelta(microseconds=1)
+    return NO_TIME if event_time is None else (event_time - EPOCH) // MICROSECOND
 
 
 class UTCDateTime(TypeDecorator[datetime]):
-    """An aware datetime with microseconds, kept in UTC."""
+    """An aware datetime with microseconds, kept and returned in UTC; a naive one is refused."""
 
     impl = DateTime
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Keep microseconds on MariaDB and the time zone on PostgreSQL."""
+        """Keep microseconds on MariaDB, and a point in time on PostgreSQL."""
         if dialect.name == "mysql":
             return dialect.type_descriptor(mysql.DATETIME(fsp=6))
         return dialect.type_descriptor(DateTime(timezone=True))
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Refuse a naive time: nobody knows which hour it means."""
+        """Return the time in UTC, without saying so to a database that knows no time zones."""
         if value is None:
             return None
-        if value.tzinfo is None:
+        if value.utcoffset() is None:
             msg = f"{value!r} has no time zone"
             raise ValueError(msg)
         value = value.astimezone(UTC)
         return value if dialect.name == "postgresql" else value.replace(tzinfo=None)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Return an aware time."""
+        """Return the time in UTC, and aware of it."""
         if value is None:
             return None
         return value.astimezone(UTC) if dialect.name == "postgresql" else value.replace(tzinfo=UTC)
+
+
+class Name(TypeDecorator[str]):
+    """Text that is compared character by character on every database.
+
+    MariaDB's default collation takes `Orders` for `orders` and `café` for `cafe`; its other binary
+    one also takes `a ` for `a`. Each of the two servers has its own name for one that does not.
+    """
+
+    impl = String
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Name the collation on MariaDB and MySQL."""
+        if not isinstance(dialect, mysql.dialect):
+            return dialect.type_descriptor(self.impl_instance)
+        collation = "utf8mb4_nopad_bin" if dialect.is_mariadb else "utf8mb4_0900_bin"
+        text = mysql.VARCHAR(self.impl_instance.length, charset="utf8mb4", collation=collation)
+        return dialect.type_descriptor(text)
 
 
 class _PostgreSQLJSON(UserDefinedType[str]):
@@ -66,6 +88,10 @@ class _PostgreSQLJSON(UserDefinedType[str]):
 
     def get_col_spec(self, **_: Any) -> str:
         return "JSON"
+
+    def column_expression(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        # The driver would parse a `json` value before anybody could ask for its text.
+        return cast(column, Text)
 
 
 class JSONText(TypeDecorator[str]):
@@ -75,7 +101,7 @@ class JSONText(TypeDecorator[str]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """`json` on PostgreSQL, which keeps the text and can be queried."""
+        """Use `json` on PostgreSQL: it keeps the text, and SQL can look into it."""
         if dialect.name == "postgresql":
             return dialect.type_descriptor(_PostgreSQLJSON())
         return dialect.type_descriptor(LONG_TEXT)
@@ -100,19 +126,23 @@ def _utcnow_mysql(*_: Any, **__: Any) -> str:
 
 @compiles(utcnow, "sqlite")
 def _utcnow_sqlite(*_: Any, **__: Any) -> str:
+    # Six digits, as the driver writes them: text is compared as text.
     return "(strftime('%Y-%m-%d %H:%M:%f000', 'now'))"
 
 
-# MariaDB's default collation takes `Orders` and `orders` for one topic.
-_EXACT = {"charset": "utf8mb4", "collation": "utf8mb4_bin"}
-LONG_TEXT = Text().with_variant(mysql.LONGTEXT(**_EXACT), "mysql")
+LONG_TEXT = Text().with_variant(mysql.LONGTEXT(), "mysql")
 DIGEST = LargeBinary(16).with_variant(mysql.BINARY(16), "mysql")
 BLOB = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql")
 ID = BigInteger().with_variant(Integer(), "sqlite")
 
-
-def _name(length: int) -> TypeEngine[str]:
-    return String(length).with_variant(mysql.VARCHAR(length, **_EXACT), "mysql")
+TABLE_OPTIONS = {
+    # Otherwise SQLite gives the id of a deleted newest row to another one.
+    "sqlite_autoincrement": True,
+    "mysql_engine": "InnoDB",
+    "mysql_row_format": "DYNAMIC",
+    "mysql_charset": "utf8mb4",
+    "mysql_collate": "utf8mb4_bin",
+}
 
 
 class Model(DeclarativeBase):
@@ -122,7 +152,7 @@ class Model(DeclarativeBase):
         naming_convention={
             "ix": "ix_%(table_name)s_%(column_0_N_name)s",
             "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "pk": "pk_%(table_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
         }
     )
 
@@ -133,16 +163,16 @@ class _EventColumns:
     id: Mapped[int] = mapped_column(ID, primary_key=True)
     identity: Mapped[bytes] = mapped_column(DIGEST)
     """128-bit digest of group, topic, agent and what makes the event itself."""
-    agent: Mapped[str] = mapped_column(_name(255))
-    topic: Mapped[str] = mapped_column(_name(249))
-    group_id: Mapped[str] = mapped_column(_name(255))
+    agent: Mapped[str] = mapped_column(Name(255))
+    topic: Mapped[str] = mapped_column(Name(249))
+    group_id: Mapped[str] = mapped_column(Name(255))
     partition: Mapped[int] = mapped_column(Integer)
-    offset: Mapped[int] = mapped_column("offset", BigInteger, quote=True)
+    offset: Mapped[int] = mapped_column(BigInteger)
     key: Mapped[bytes | None] = mapped_column(BLOB)
-    entity_id: Mapped[str | None] = mapped_column(_name(255))
+    entity_id: Mapped[str | None] = mapped_column(Name(255))
     event_time: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    event_type: Mapped[str | None] = mapped_column(_name(255))
-    event_version: Mapped[str | None] = mapped_column(_name(255))
+    event_type: Mapped[str | None] = mapped_column(Name(255))
+    event_version: Mapped[str | None] = mapped_column(Name(255))
     checksum: Mapped[bytes | None] = mapped_column(DIGEST)
     """128-bit BLAKE2b of the raw value."""
     payload: Mapped[str | None] = mapped_column(JSONText)
@@ -158,10 +188,10 @@ class EventRow(_EventColumns, Model):
 
     __tablename__ = f"{TABLE_PREFIX}events"
     __table_args__ = (
-        UniqueConstraint("identity"),
+        Index(None, "identity", unique=True),
         Index(None, "sort_key", "id"),
         Index(None, "entity_id"),
-        {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_row_format": "DYNAMIC"},
+        TABLE_OPTIONS,
     )
 
 
@@ -170,15 +200,15 @@ class FailureRow(_EventColumns, Model):
 
     __tablename__ = f"{TABLE_PREFIX}failures"
     __table_args__ = (
-        UniqueConstraint("open_key"),
+        Index(None, "open_key", unique=True),
         Index(None, "identity"),
         Index(None, "status", "sort_key", "id"),
-        {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_row_format": "DYNAMIC"},
+        TABLE_OPTIONS,
     )
 
     origin: Mapped[str] = mapped_column("metadata", JSONText)
     """Headers and timestamp of the message."""
-    error_class: Mapped[str] = mapped_column(_name(255))
+    error_class: Mapped[str] = mapped_column(Name(255))
     error_message: Mapped[str] = mapped_column(LONG_TEXT)
     error_backtrace: Mapped[str] = mapped_column(JSONText)
     attempts: Mapped[int] = mapped_column(Integer)
@@ -186,9 +216,9 @@ class FailureRow(_EventColumns, Model):
     """How many deliveries of the event used up their attempts."""
     first_failed_at: Mapped[datetime] = mapped_column(UTCDateTime)
     last_failed_at: Mapped[datetime] = mapped_column(UTCDateTime)
-    status: Mapped[str] = mapped_column(_name(16))
+    status: Mapped[str] = mapped_column(Name(16))
     """open, retrying, resolved or discarded."""
-    claimed_by: Mapped[str | None] = mapped_column(_name(255))
+    claimed_by: Mapped[str | None] = mapped_column(Name(255))
     claimed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     open_key: Mapped[bytes | None] = mapped_column(DIGEST)
     """The identity while open or retrying, else null: one open failure each, on every database."""

@@ -28,7 +28,7 @@ class Options:
     retry_if: RetryIf | None = None
     """Asked after a failed attempt that may be retried; False makes it the last one."""
     timeout: float | None = 300.0
-    """Seconds for one attempt; None: no limit."""
+    """Seconds for one attempt, and as many for an async decoder; None: no limit."""
     decode: Decode = orjson.loads
     """Raw value to payload, plain or async. A plain one that raises is not asked again."""
     identity: Identity = "payload"

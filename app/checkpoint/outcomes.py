@@ -60,6 +60,8 @@ def skip() -> Skip:
 
 
 def _text(value: str | int | UUID, name: str) -> str:
+    if type(value) is str and value.isascii() and "\x00" not in value and len(value) <= TEXT_LIMIT:
+        return value
     if isinstance(value, bool) or not isinstance(value, str | int | UUID):
         msg = f"ack() got {name}={value!r}: give text, an integer or a UUID"
         raise TypeError(msg)
@@ -75,10 +77,10 @@ def _text(value: str | int | UUID, name: str) -> str:
 
 def _time(value: datetime | str | float) -> datetime:
     time: datetime
-    if isinstance(value, datetime):
-        time = value
-    elif isinstance(value, str):
+    if isinstance(value, str):
         time = datetime.fromisoformat(value)
+    elif isinstance(value, datetime):
+        time = value
     elif isinstance(value, int | float) and not isinstance(value, bool):
         try:
             time = EPOCH + timedelta(seconds=value)

@@ -1,9 +1,9 @@
 """Every read of the checkpoint's tables."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import BindParameter, CursorResult, Executable, bindparam, null, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -37,14 +37,14 @@ class Known:
 async def known(connection: AsyncConnection, events: Sequence[Event]) -> Known:
     """Return what is known of some events, in one round trip."""
     identities = [event.identity for event in events]
-    rows: CursorResult[bytes, int | None, int]
+    rows: CursorResult[Any]
     if connection.dialect.name == "postgresql":
         rows = await connection.exec_driver_sql(_known_postgresql(), (identities,))
     else:
         rows = await connection.execute(_known(), {"wanted": identities})
     recorded: set[bytes] = set()
     failures: dict[bytes, tuple[int, int]] = {}
-    for identity, partition, offset in rows.tuples():
+    for identity, partition, offset in cast("Iterable[tuple[bytes, int | None, int]]", rows):
         if partition is None:
             recorded.add(bytes(identity))
         else:

@@ -139,7 +139,9 @@ def _again(table: Table, new: Any) -> list[tuple[str, Any]]:
 
 def _event_row(handler: Handler, event: Event, ack: Ack | None) -> Row:
     record = event.record
-    payload, raw = _payload(record.value)
+    # What the default decoder has taken is JSON: no need to parse it again.
+    is_json = ack is not None and handler.options.decode is orjson.loads
+    payload, raw = _payload(record.value, is_json=is_json)
     return {
         "identity": event.identity,
         "agent": handler.agent,
@@ -176,12 +178,13 @@ def _failure_row(handler: Handler, failed: FailedAttempt) -> Row:
     }
 
 
-def _payload(value: bytes | None) -> tuple[str | None, bytes | None]:
+def _payload(value: bytes | None, *, is_json: bool) -> tuple[str | None, bytes | None]:
     """Return a raw value as exact JSON text, or as bytes when it is not JSON every database takes."""
     if value is None:
         return None, None
-    try:
-        orjson.loads(value)
-    except orjson.JSONDecodeError:
-        return None, value
+    if not is_json:
+        try:
+            orjson.loads(value)
+        except orjson.JSONDecodeError:
+            return None, value
     return value.decode(), None

@@ -47,12 +47,13 @@ def _fetch(jars: Path) -> None:
     (jars.parent / "pom.xml").write_text(_POM)
     # Renamed when complete: an interrupted fetch leaves no folder with half of them.
     incoming = Path(tempfile.mkdtemp(prefix="incoming-", dir=jars.parent))
+    command = [str(maven), "-q", "-B", _COPY, f"-DoutputDirectory={incoming / 'jars'}"]
     try:
-        run([str(maven), "-q", "-B", _COPY, f"-DoutputDirectory={incoming}"], folder=jars.parent)
+        run(command, folder=jars.parent)
         if not jars.exists():
-            incoming.rename(jars)
+            (incoming / "jars").rename(jars)
     except ChildProcessError as error:
         message = f"the jars of Apache Kafka {KAFKA_VERSION} cannot be fetched: {error}"
         raise ServerUnavailableError(message) from error
     finally:
-        shutil.rmtree(incoming, ignore_errors=True)
+        shutil.rmtree(incoming)

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from signal import SIGKILL
 from uuid import uuid4
 
 import pytest
@@ -16,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from tests.polling import eventually
 from tests.servers import Kafka, MariaDB, PostgreSQL, Server, ServerError, ServerUnavailableError
+from tests.servers.jars import kafka_jars
 from tests.servers.sql import DatabaseServer
 
 OWNER = """
@@ -57,9 +59,10 @@ def listening(port: int) -> bool:
 
 def client(url: str) -> AsyncEngine:
     """Return a client of a database, as its own user."""
-    driver = {"postgresql": "postgresql+asyncpg", "mysql": "mysql+asyncmy"}
+    drivers = {"sqlite": "aiosqlite", "postgresql": "asyncpg", "mysql": "asyncmy"}
     parts = make_url(url)
-    return create_async_engine(parts.set(drivername=driver[parts.drivername]))
+    kind = parts.drivername
+    return create_async_engine(parts.set(drivername=f"{kind}+{drivers[kind]}"))
 
 
 def produce(kafka: Kafka, topic: str, values: list[bytes]) -> None:
@@ -107,14 +110,13 @@ def test_kafka_creates_a_topic_as_told(kafka: Kafka) -> None:
     assert "MSG_SIZE_TOO_LARGE" in repr(errors)
 
 
-@pytest.mark.parametrize("end", [Kafka.stop, Kafka.kill])
-def test_kafka_comes_back_with_its_data(kafka: Kafka, topic: str, end: object) -> None:
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_kafka_comes_back_with_its_data(kafka: Kafka, topic: str, end: str) -> None:
     """Messages and committed offsets survive an orderly stop and SIGKILL, on the same port."""
-    assert callable(end)
     produce(kafka, topic, [b"a", b"b"])
     consume(kafka, topic, group=topic, count=1)
     bootstrap = kafka.bootstrap
-    end(kafka)
+    getattr(kafka, end)()
     assert not listening(kafka.port)
     kafka.start()
     assert kafka.bootstrap == bootstrap
@@ -163,7 +165,6 @@ async def test_terminated_backends_are_gone(database_server: DatabaseServer) -> 
             await connection.exec_driver_sql("SELECT 1")
         assert caught.value.connection_invalidated
     await engine.dispose()
-    assert database_server.terminate_backends() == 0
     database_server.drop_database(url)
 
 
@@ -206,15 +207,10 @@ def test_durable_databases_wait_for_the_disk(postgresql: PostgreSQL, mariadb: Ma
 
 @pytest.mark.parametrize("turn", ["first", "second"])
 async def test_database_url_is_new_to_each_test(database_url: str, turn: str) -> None:
-    """Two tests can create the same table."""
-    parts = make_url(database_url)
-    if parts.drivername == "sqlite":
-        assert not Path(str(parts.database)).exists()
-        return
+    """Two tests, the first and the second turn, can create the same table."""
     engine = client(database_url)
     async with engine.begin() as connection:
-        await connection.exec_driver_sql("CREATE TABLE turns (name VARCHAR(10))")
-        await connection.exec_driver_sql(f"INSERT INTO turns VALUES ('{turn}')")
+        await connection.exec_driver_sql(f"CREATE TABLE facts ({turn} INT)")
     await engine.dispose()
 
 
@@ -239,32 +235,70 @@ def test_start_of_a_running_server_changes_nothing(server: Server) -> None:
 def test_start_after_a_crash_recovers(server: Server) -> None:
     """A server that died of itself is started anew."""
     pid = server.pid
-    os.kill(pid, 9)
-    eventually(lambda: require(not server.running))
+    os.kill(pid, SIGKILL)
+
+    def died() -> None:
+        assert not server.running
+
+    eventually(died)
     server.start()
     assert server.pid != pid
-
-
-def require(condition: bool) -> None:  # noqa: FBT001
-    """Assert, where only an expression can stand."""
-    assert condition
 
 
 @pytest.mark.parametrize("kind", ["PostgreSQL", "MariaDB", "Kafka"])
 def test_server_dies_with_its_owner(kind: str) -> None:
     """However a test run ends, here by SIGKILL, its servers end too."""
     result = subprocess.run(
-        [sys.executable, "-c", OWNER, kind], stdout=subprocess.PIPE, text=True, check=False
+        [sys.executable, "-c", OWNER, kind],
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
     )
     port, folder = result.stdout.split()
-    eventually(lambda: require(not listening(int(port))))
+
+    def ended() -> None:
+        assert not listening(int(port))
+
+    eventually(ended)
     shutil.rmtree(folder)
 
 
-def test_unavailable_without_java(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kafka_without_java_is_unavailable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A machine without Java cannot run Apache Kafka, and is told so."""
     monkeypatch.setenv("PATH", "")
-    kafka = Kafka()
     with pytest.raises(ServerUnavailableError, match="java is not installed"):
-        kafka.start()
-    kafka.close()
+        Kafka(tmp_path).start()
+
+
+def test_kafka_with_an_old_java_is_unavailable(
+    kafka: Kafka, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A machine whose Java is too old for Apache Kafka counts as one without it."""
+    assert kafka.running
+    install(tmp_path / "bin", "java", "echo java.lang.UnsupportedClassVersionError; exit 1")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
+    with pytest.raises(ServerUnavailableError, match="needs Java 17"):
+        Kafka(tmp_path / "kafka").start()
+
+
+def test_jars_come_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A fetch that fails leaves nothing behind that the next would take for the jars."""
+    partial = 'for last; do :; done; folder=${last#*=}; mkdir -p "$folder"; echo > "$folder/a.jar"'
+    monkeypatch.setenv("KAFKA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
+    install(tmp_path / "bin", "mvn", f"{partial}; echo no route to host; exit 1")
+    with pytest.raises(ServerUnavailableError, match="no route to host"):
+        kafka_jars()
+    install(tmp_path / "bin", "mvn", partial)
+    assert [jar.name for jar in kafka_jars().iterdir()] == ["a.jar"]
+    install(tmp_path / "bin", "mvn", "exit 1")
+    assert [jar.name for jar in kafka_jars().iterdir()] == ["a.jar"]
+
+
+def install(folder: Path, name: str, script: str) -> None:
+    """Put a program of this name into the folder."""
+    folder.mkdir(exist_ok=True)
+    program = folder / name
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
