@@ -1,0 +1,21 @@
+"""A checkpointed agent whose handler does nothing but acknowledge."""
+
+from typing import Any
+
+from app.checkpoint import Ack, Checkpoint, Metadata, ack
+from benchmarks.service import make_app
+from benchmarks.task import Stopwatch, Task
+
+task = Task.from_environment()
+stopwatch = Stopwatch(task)
+app = make_app(task)
+checkpoint = Checkpoint(task.database_url)
+checkpoint.install(app)
+
+
+@app.agent(app.topic(task.topic, key_serializer="raw", value_serializer="raw"))
+@checkpoint()
+async def process_order(order: dict[str, Any], _: Metadata) -> Ack:
+    """Have the order recorded."""
+    stopwatch.event()
+    return ack(order["id"], order["time"], order["type"], order["version"])
