@@ -14,6 +14,7 @@ DATABASE_URL = "sqlite:///service.db"
 BROKER_URL = "kafka://localhost:9092"
 WEB_HOST = "127.0.0.1"
 WEB_PORT = "6066"
+MAX_PORT = 65535
 
 TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
@@ -78,7 +79,7 @@ def _database(value: str) -> str:
 
 
 def _port(value: str) -> int:
-    if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= 65535:
+    if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= MAX_PORT:
         _refuse("WEB_PORT", value, "write a number from 1 to 65535")
     return int(value)
 

@@ -1,6 +1,7 @@
 """Runs the migrations: on the database of the settings, or on the one that a caller names.
 
-From Python: `config.attributes["database_url"] = url`, then `alembic.command.upgrade(config, "head")`.
+From Python: `config.attributes["database_url"] = url`, then
+`alembic.command.upgrade(config, "head")`.
 """
 
 import asyncio

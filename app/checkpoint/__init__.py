@@ -1,4 +1,4 @@
-"""The checkpoint: dedupe, bounded retries and recorded outcomes for the handlers of Faust agents."""
+"""Dedupe, bounded retries and recorded outcomes for the handlers of Faust agents."""
 
 from app.checkpoint.decorator import Checkpoint
 from app.checkpoint.errors import CheckpointError, ConfigurationError, SchemaError

@@ -80,8 +80,8 @@ class Handler:
     ) -> Ack | Skip | FailedAttempt:
         """Run the handler once, and turn whatever its code raises into a `FailedAttempt`.
 
-        This is the one place that catches everything the service's code may raise. Cancellation from
-        outside, SystemExit and the like escape: the event stays unacknowledged.
+        This is the one place that catches everything the service's code may raise. Cancellation
+        from outside, SystemExit and the like escape: the event stays unacknowledged.
 
         Raises:
             SQLAlchemyError: the session's database is out; not the event's fault.
@@ -105,7 +105,7 @@ class Handler:
             if _cancelled_from_outside():
                 raise
             failure: BaseException = error
-        except Exception as error:  # noqa: BLE001 - the handler may raise anything
+        except Exception as error:
             if session is not None and is_outage(error):
                 raise
             failure = error

@@ -1,13 +1,13 @@
 """Faust's Kafka consumer with a lean fetch loop and offsets that never pass an unfinished event.
 
-What is replaced of faust-streaming 0.15, and why; `tests/checkpoint/test_consumer.py` shows each on the
-stock consumer and fails when upstream changes one of these methods:
+What is replaced of faust-streaming 0.15, and why; `tests/checkpoint/test_consumer.py` shows each
+on the stock consumer and fails when upstream changes one of these methods:
 
 - `_drain_messages` starts four asyncio tasks for each message. Here the records of a checkpointed
   partition go to its lanes in one call.
-- `_new_offset` commits past one unfinished event, and `_add_gap` counts the live message as part of the
-  gap that compaction or a transaction marker left before it. Here an offset may be committed when every
-  event delivered before it is acknowledged, whatever gaps lie between.
+- `_new_offset` commits past one unfinished event, and `_add_gap` counts the live message as part of
+  the gap that compaction or a transaction marker left before it. Here an offset may be committed
+  when every event delivered before it is acknowledged, whatever gaps lie between.
 - `_commit_offsets` remembers an offset as committed although the commit failed.
 - `wait_empty` knows nothing of lanes: they are drained first.
 """
@@ -78,7 +78,7 @@ class Consumer(aiokafka.Consumer):
         acks = self.app.topics.acks_enabled_for(tp.topic)
         for record in records:
             read = self._read_offset[tp]
-            if not self.flow_active or read is not None and record.offset < read:
+            if not self.flow_active or (read is not None and record.offset < read):
                 continue
             if acks:
                 self._delivered[tp].append(record.offset)
@@ -102,7 +102,9 @@ class Consumer(aiokafka.Consumer):
         return (tp for tp in partitions if topics is None or tp in topics or tp.topic in topics)
 
     async def _commit_offsets(
-        self, offsets: Mapping[TP, int], start_new_transaction: bool = True
+        self,
+        offsets: Mapping[TP, int],
+        start_new_transaction: bool = True,  # noqa: FBT001, FBT002 - the signature is Faust's
     ) -> bool:
         before = {tp: self._committed_offset[tp] for tp in offsets}
         committed = await super()._commit_offsets(offsets, start_new_transaction)

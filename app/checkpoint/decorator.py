@@ -64,7 +64,7 @@ class Checkpoint:
         """Return a decorator for the coroutine function that handles one event.
 
         Raises:
-            ConfigurationError: an option or the function cannot work; the message says what to write.
+            ConfigurationError: an option or the function cannot work; it says what to write.
         """
         chosen = replace(self._defaults, **options)
 
@@ -77,7 +77,9 @@ class Checkpoint:
     def agents(self, app: AppT) -> list[tuple[AgentT[Any], "Checkpointed"]]:
         """Return the app's checkpointed agents with their handlers."""
         return [
-            (agent, agent.fun) for agent in app.agents.values() if isinstance(agent.fun, Checkpointed)
+            (agent, agent.fun)
+            for agent in app.agents.values()
+            if isinstance(agent.fun, Checkpointed)
         ]
 
     def install(self, app: AppT) -> None:
@@ -91,22 +93,20 @@ class Checkpointed:
     The plain coroutine function stays reachable as `function`, for unit tests.
     """
 
-    def __init__(
-        self, function: HandlerFunction, options: Options, checkpoint: Checkpoint
-    ) -> None:
+    def __init__(self, function: HandlerFunction, options: Options, checkpoint: Checkpoint) -> None:
         functools.update_wrapper(self, function)
         self.function = function
         self.options = options
         self.checkpoint = checkpoint
 
     async def __call__(self, stream: StreamT[Any]) -> AsyncIterator[Ack | None]:
-        """Settle the events of a stream that is not fed by Kafka: `test_context`, in-memory channels.
+        """Settle the events of a stream that Kafka does not feed: `test_context`, channels.
 
         In a worker the consumer delivers to the lanes, and this stream stays silent.
         """
         app, agent = stream.app, cast("AgentT[Any]", current_agent())
         if isinstance(stream.channel, TopicT) and not isinstance(app.transport, Transport):
-            msg = "the checkpoint is not installed: call checkpoint.install(app) where the app is made"
+            msg = "the checkpoint is not installed: write checkpoint.install(app) below the app"
             raise ConfigurationError(msg)
         pipeline = self.pipeline(agent=agent.name, group_id=app.conf.id)
         async for event in stream.events():

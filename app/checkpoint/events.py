@@ -26,7 +26,7 @@ class Metadata:
     timestamp: float | None
     """Of the message, in seconds since the epoch."""
     checksum: str | None
-    """128-bit BLAKE2b of the raw value in hex, as `b2sum -l 128` prints it; None for a null value."""
+    """128-bit BLAKE2b of the raw value in hex, as `b2sum -l 128` has it; None for a null value."""
     attempt: int
     """1 for the first attempt."""
     max_retries: int | None
@@ -53,7 +53,7 @@ class Event:
         """Why the event could not be identified as asked; it fails without an attempt."""
 
 
-def make_record(
+def make_record(  # noqa: PLR0913 - one for each field of a message
     value: bytes | None,
     *,
     topic: str,

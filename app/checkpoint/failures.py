@@ -18,15 +18,22 @@ FRAME_LIMIT = 2_000
 
 def clean(text: str, limit: int) -> str:
     """Return text that every database can hold: no NUL, no half surrogate pair, at most `limit`."""
-    return text[:limit].replace("\x00", "\N{REPLACEMENT CHARACTER}").encode(
-        "utf-8", "replace"
-    ).decode()
+    return (
+        text[:limit]
+        .replace("\x00", "\N{REPLACEMENT CHARACTER}")
+        .encode("utf-8", "replace")
+        .decode()
+    )
 
 
 def error_class(error: BaseException) -> str:
     """Return the name of an error's class, with its module unless it is built in."""
     kind = type(error)
-    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    name = (
+        kind.__qualname__
+        if kind.__module__ == "builtins"
+        else f"{kind.__module__}.{kind.__qualname__}"
+    )
     return clean(name, 255)
 
 

@@ -85,7 +85,7 @@ class Lane:
             await self.step()
 
     async def step(self) -> Progress:
-        """Settle one batch, acknowledge what was done of it, and wait if the rest is to be retried."""
+        """Settle one batch, acknowledge what was done of it, and wait if the rest is retried."""
         batch = list(islice(self._buffer, self._batch_size))
         progress = await self._settle(self, batch)
         for _ in range(progress.done):

@@ -72,6 +72,7 @@ class Name(TypeDecorator[str]):
     """
 
     impl = String
+    impl_instance: String
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
@@ -79,8 +80,7 @@ class Name(TypeDecorator[str]):
         if not isinstance(dialect, mysql.dialect):
             return dialect.type_descriptor(self.impl_instance)
         collation = "utf8mb4_nopad_bin" if dialect.is_mariadb else "utf8mb4_0900_bin"
-        text = mysql.VARCHAR(self.impl_instance.length, charset="utf8mb4", collation=collation)
-        return dialect.type_descriptor(text)
+        return mysql.VARCHAR(self.impl_instance.length, charset="utf8mb4", collation=collation)
 
 
 class _PostgreSQLJSON(UserDefinedType[str]):
@@ -135,7 +135,7 @@ DIGEST = LargeBinary(16).with_variant(mysql.BINARY(16), "mysql")
 BLOB = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql")
 ID = BigInteger().with_variant(Integer(), "sqlite")
 
-TABLE_OPTIONS = {
+TABLE_OPTIONS: dict[str, Any] = {
     # Otherwise SQLite gives the id of a deleted newest row to another one.
     "sqlite_autoincrement": True,
     "mysql_engine": "InnoDB",

@@ -52,7 +52,7 @@ class Notifications:
         self.around_consume = Signal(name="around_consume")
         """An event is settled; the duration is that of its batch so far."""
         self.event_already_exists_check = Signal(name="event_already_exists_check")
-        """The database was asked about an event; the duration is that of its batch's one question."""
+        """The database was asked about an event; the duration is that of its batch's question."""
         self.event_action = Signal(name="event_action")
         """The handler ran, well or not."""
         self.event_acknowledged = Signal(name="event_acknowledged")

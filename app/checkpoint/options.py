@@ -62,7 +62,7 @@ class Options:
 
     def _refuse_coroutine(self, name: str) -> None:
         value = getattr(self, name)
-        if value is None or name == "identity" and value in KINDS:
+        if value is None or (name == "identity" and value in KINDS):
             return
         if not callable(value) or inspect.iscoroutinefunction(value):
             _refuse(name, value, "write a plain function of two arguments (not async)")

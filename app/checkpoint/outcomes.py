@@ -69,7 +69,7 @@ def _text(value: str | int | UUID, name: str) -> str:
     if len(text) > TEXT_LIMIT:
         msg = f"ack() got a {name} of {len(text)} characters: give at most {TEXT_LIMIT}"
         raise ValueError(msg)
-    if "\x00" in text or not text.isascii() and text.encode("utf-8", "replace").decode() != text:
+    if "\x00" in text or (not text.isascii() and text.encode("utf-8", "replace").decode() != text):
         msg = f"ack() got {name}={text!r}: no database stores NUL or half a surrogate pair"
         raise ValueError(msg)
     return text

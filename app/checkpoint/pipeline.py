@@ -19,7 +19,7 @@ from app.checkpoint.reports import Reports
 from app.checkpoint.store import Outcomes
 
 BATCH_SECONDS = 0.02
-"""Time in handlers after which a batch is closed: at most so much is handled again after a crash."""
+"""Time in handlers after which a batch closes: at most so much is handled again after a crash."""
 
 
 class Pipeline:
@@ -141,7 +141,7 @@ class Pipeline:
         await self._write(outcomes)
 
     async def _settle_in_transaction(self, lane: Lane, events: Sequence[Event]) -> Progress:
-        """Settle events so that what their handlers write and their rows commit together, or not."""
+        """Settle events so that what their handlers write and their rows commit together."""
         outcomes = Outcomes()
         started = time.perf_counter()
         try:
@@ -155,7 +155,7 @@ class Pipeline:
                     outcomes = progress.outcomes
                 inserted = await store.record(connection, self._handler, outcomes)
                 if inserted != len(outcomes.acked):
-                    # Another worker recorded one of them meanwhile: its effects must not stay twice.
+                    # Another worker has recorded one of them: its effects must not stay twice.
                     raise _RolledBackError(Progress(done=0))
         except _RolledBackError as rolled_back:
             return rolled_back.progress

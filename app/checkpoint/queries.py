@@ -28,9 +28,8 @@ class Known:
         another offset, is handled although its twin has failed.
         """
         coordinates = event.record.partition, event.record.offset
-        return (
-            event.identity in self.recorded
-            or bool(self.failures) and self.failures.get(event.identity) == coordinates
+        return event.identity in self.recorded or (
+            bool(self.failures) and self.failures.get(event.identity) == coordinates
         )
 
 

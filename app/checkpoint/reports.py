@@ -20,7 +20,7 @@ TEXT_LIMIT = 200
 
 
 class Reports:
-    """Log lines are bounded in time, a flood of poison included; signals are sent for each event."""
+    """Log lines are bounded in time, however many events fail; signals are sent for each."""
 
     def __init__(self, handler: Handler, notifications: Notifications) -> None:
         self._handler = handler
@@ -46,7 +46,9 @@ class Reports:
             self._notify(signal, [event], answer.delay(), attempt=attempt, error=error)
             self._log("checkpoint.event_retried", self._retries, [answer])
 
-    def settled(self, outcomes: Outcomes, attempts: dict[int, FailedAttempt], duration: float) -> None:
+    def settled(
+        self, outcomes: Outcomes, attempts: dict[int, FailedAttempt], duration: float
+    ) -> None:
         """Tell what became of the events of a batch, now that it is committed."""
         counts = {
             "acknowledged": len(outcomes.acked),

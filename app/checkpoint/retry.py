@@ -10,8 +10,8 @@ from app.checkpoint.errors import ConfigurationError
 class Backoff:
     """Exponential delay between attempts, in seconds.
 
-    The delay after attempt n is `min * multiplier ** (n - 1)`, up to `jitter` of it longer or shorter
-    by chance, and never below `min` or above `max`.
+    The delay after attempt n is `min * multiplier ** (n - 1)`, up to `jitter` of it longer or
+    shorter by chance, and never below `min` or above `max`.
     """
 
     min: float = 1.0
@@ -32,7 +32,7 @@ class Backoff:
             raise ConfigurationError(msg)
 
     def delay(self, attempt: int, chance: float | None = None) -> float:
-        """Return the seconds to wait after attempt 1, 2, …; `chance` in [0, 1) replaces the dice."""
+        """Return the seconds to wait after attempt 1, 2, …; `chance` replaces the dice."""
         if chance is None:
             chance = random.random()  # noqa: S311 - spreads load, guards nothing
         try:

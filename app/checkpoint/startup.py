@@ -27,7 +27,7 @@ class BootStrategy(FaustBootStrategy):
     def server(self) -> Iterable[ServiceT]:
         """Return the services of a worker."""
         lanes = Lanes(grace=self._checkpoint.grace, on_crash=self._crash)
-        # Before the consumer is made: it is the transport that makes it.
+        # Before the consumer is made: the transport makes it.
         self.app.transport = Transport(self.app.conf.broker_consumer, self.app, lanes=lanes)
         return [Startup(self.app, self._checkpoint, lanes), *super().server()]
 
@@ -36,7 +36,7 @@ class BootStrategy(FaustBootStrategy):
 
 
 class Startup(Service):
-    """Checks agents and database before anything is consumed, and closes the database at the end."""
+    """Checks agents and database before anything is consumed, and closes the database last."""
 
     def __init__(self, app: AppT, checkpoint: "Checkpoint", lanes: Lanes) -> None:
         super().__init__()
@@ -50,7 +50,8 @@ class Startup(Service):
             check(self._app, self._checkpoint)
             await self._check_schema()
         except CheckpointError as error:
-            raise SystemExit(f"The worker does not start: {error}") from None
+            msg = f"The worker does not start: {error}"
+            raise SystemExit(msg) from None
         for agent, handler in self._checkpoint.agents(self._app):
             pipeline = handler.pipeline(agent=agent.name, group_id=self._app.conf.id)
             for topic in topics(agent):
@@ -80,7 +81,9 @@ def check(app: AppT, checkpoint: "Checkpoint") -> None:
         ConfigurationError: says why, and what to write instead.
     """
     if not tested():
-        _refuse(f"this Faust is not {TESTED_FAUST}x", "install the version that pyproject.toml names")
+        _refuse(
+            f"this Faust is not {TESTED_FAUST}x", "install the version that pyproject.toml names"
+        )
     if not app.conf.stream_wait_empty:
         _refuse("stream_wait_empty=False acks events in hand at shutdown", "remove it")
     if app.in_transaction:

@@ -1,8 +1,6 @@
 """Every write to the checkpoint's tables."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -33,7 +31,7 @@ class Outcomes:
     """Identities whose open failure is settled by a success."""
 
     def succeeded(self, event: Event, answer: Ack | Skip, known: Known) -> None:
-        """Add an event whose handler answered; what is recorded is known to the rest of the batch."""
+        """Add an event whose handler answered; its twins in the batch will find it known."""
         if isinstance(answer, Ack):
             self.acked.append((event, answer))
             known.recorded.add(event.identity)
@@ -124,8 +122,9 @@ async def _save_failure(connection: AsyncConnection, row: Row) -> None:
 def _again(table: Table, new: Any) -> list[tuple[str, Any]]:
     """Return what an open failure takes over from the same event failing once more.
 
-    Recording the same failure twice, because the reply to a COMMIT was lost, counts once. The counters
-    stand first: MariaDB assigns from left to right and would compare new coordinates with new ones.
+    Recording the same failure twice, because the reply to a COMMIT was lost, counts once. The
+    counters stand first: MariaDB assigns from left to right, and would compare new coordinates with
+    new ones.
     """
     elsewhere = or_(table.c.partition != new.partition, table.c.offset != new.offset)
     counted = [
@@ -179,7 +178,7 @@ def _failure_row(handler: Handler, failed: FailedAttempt) -> Row:
 
 
 def _payload(value: bytes | None, *, is_json: bool) -> tuple[str | None, bytes | None]:
-    """Return a raw value as exact JSON text, or as bytes when it is not JSON every database takes."""
+    """Return a raw value as exact JSON text, else as bytes: not JSON that every database takes."""
     if value is None:
         return None, None
     if not is_json:

@@ -49,7 +49,7 @@ async def database(url: str = "sqlite:///:memory:") -> AsyncIterator[Database]:
         await opened.close()
 
 
-async def process(
+async def process(  # noqa: PLR0913 - one for each field of a message
     agent: AgentT[Any] | Checkpointed,
     value: bytes | None,
     *,
