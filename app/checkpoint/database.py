@@ -46,8 +46,12 @@ MYSQL_OUTAGES = frozenset(
         *(1021, 1026, 1030, 1037, 1041, 1114, 1180),  # disk full, out of memory, storage error
     }
 )
-SQLITE_OUTAGES = frozenset([5, 6, 7, 8, 9, 10, 13, 14, 15])
+SQLITE_OUTAGES = frozenset({5, 6, 7, 8, 9, 10, 13, 14, 15})
 """Busy, locked, no memory, read only, interrupted, I/O error, full, cannot open, lock protocol."""
+
+POSTGRESQL_MISFITS = ("3F", "42")  # no such schema, table or column, or no right to it
+MYSQL_MISFITS = frozenset({1054, 1142, 1143, 1146})  # no such column or table, or no right to it
+SQLITE_MISFITS = frozenset({1})  # no such table or column
 
 
 def async_url(url: str) -> URL:
@@ -120,16 +124,32 @@ def is_outage(error: BaseException) -> bool:
         return True
     if not isinstance(error, DBAPIError):
         return False
-    return error.connection_invalidated or _is_outage_of_driver(error.driver_exception)
+    if error.connection_invalidated:
+        return True
+    return _is_among(error, POSTGRESQL_OUTAGES, MYSQL_OUTAGES, SQLITE_OUTAGES)
 
 
-def _is_outage_of_driver(error: Any) -> bool:
+def is_misfit(error: BaseException) -> bool:
+    """Return whether the tables are not as a statement needs them.
+
+    Where the statement is the checkpoint's, no event is to blame: a migration is under way or was
+    forgotten. As with an outage, waiting loses nothing.
+    """
+    if not isinstance(error, DBAPIError):
+        return False
+    return _is_among(error, POSTGRESQL_MISFITS, MYSQL_MISFITS, SQLITE_MISFITS)
+
+
+def _is_among(
+    wrapped: DBAPIError, postgresql: tuple[str, ...], mysql: frozenset[int], sqlite: frozenset[int]
+) -> bool:
+    error: Any = wrapped.driver_exception
     number = error.args[0] if error.args else None
     if isinstance(number, int):
-        return number in MYSQL_OUTAGES
+        return number in mysql
     if hasattr(error, "sqlite_errorcode"):
-        return error.sqlite_errorcode & 0xFF in SQLITE_OUTAGES
-    return (getattr(error, "sqlstate", None) or "").startswith(POSTGRESQL_OUTAGES)
+        return error.sqlite_errorcode & 0xFF in sqlite
+    return (getattr(error, "sqlstate", None) or "").startswith(postgresql)
 
 
 def _missing(connection: Connection) -> str:

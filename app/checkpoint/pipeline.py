@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.checkpoint import queries, store
 from app.checkpoint.attempts import FailedAttempt, Handler
-from app.checkpoint.database import Database, is_outage
+from app.checkpoint.database import Database, is_misfit, is_outage
 from app.checkpoint.events import Event, Record
 from app.checkpoint.identity import Identifier
 from app.checkpoint.lanes import Lane, Progress
@@ -118,7 +118,7 @@ class Pipeline:
         try:
             await self._write(outcomes)
         except SQLAlchemyError as error:
-            if is_outage(error) or not outcomes.acked:
+            if not outcomes.acked or not _is_refusal(error):
                 raise
             await self._isolate(outcomes)
 
@@ -132,7 +132,7 @@ class Pipeline:
             try:
                 await self._write(Outcomes(acked=[(event, ack)]))
             except SQLAlchemyError as error:
-                if is_outage(error):
+                if not _is_refusal(error):
                     raise
                 metadata = self._handler.metadata(event, 1)
                 failed = self._handler.failed(metadata, event, error)
@@ -153,18 +153,23 @@ class Pipeline:
                 ) as session:
                     progress = await self._handle(lane, events, known, session)
                     outcomes = progress.outcomes
-                inserted = await store.record(connection, self._handler, outcomes)
-                if inserted != len(outcomes.acked):
-                    # Another worker has recorded one of them: its effects must not stay twice.
-                    raise _RolledBackError(Progress(done=0))
+                await store.record(connection, self._handler, outcomes, all_new=True)
         except _RolledBackError as rolled_back:
             return rolled_back.progress
         except SQLAlchemyError as error:
-            if is_outage(error) or not (outcomes.acked or outcomes.skipped):
+            if not (outcomes.acked or outcomes.skipped) or not _is_refusal(error):
                 raise
+            if await self._recorded_elsewhere(outcomes):
+                return Progress(done=0)
             return self._bisect(lane, events, error)
         self._reports.settled(outcomes, lane.attempts, time.perf_counter() - started)
         return progress
+
+    async def _recorded_elsewhere(self, outcomes: Outcomes) -> bool:
+        """Return whether another worker was first at an event: its effects must not stay twice."""
+        acked = [event for event, _ in outcomes.acked]
+        async with self._database.engine.connect() as connection:
+            return bool((await queries.known(connection, acked)).recorded)
 
     def _bisect(self, lane: Lane, events: Sequence[Event], error: SQLAlchemyError) -> Progress:
         """Find the event whose writes the database refused only when they were to be committed."""
@@ -184,6 +189,11 @@ class _RolledBackError(Exception):
     def __init__(self, progress: Progress) -> None:
         super().__init__()
         self.progress = progress
+
+
+def _is_refusal(error: SQLAlchemyError) -> bool:
+    """Return whether it is for what is in an event that the database does not record it."""
+    return not (is_outage(error) or is_misfit(error))
 
 
 def _rerun(done: int, failed: FailedAttempt) -> Progress:

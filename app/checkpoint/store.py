@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any
 
 import orjson
-from sqlalchemy import Insert, Table, case, or_, update
+from sqlalchemy import Insert, Table, case, insert, or_, update
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -45,43 +45,46 @@ class Outcomes:
         return bool(self.acked or self.failed or self.resolved)
 
 
-async def record(connection: AsyncConnection, handler: Handler, outcomes: Outcomes) -> int:
-    """Write the outcomes of one batch, and return how many event rows were new.
+async def record(
+    connection: AsyncConnection, handler: Handler, outcomes: Outcomes, *, all_new: bool = False
+) -> None:
+    """Write the outcomes of one batch: the unique identity decides which event row is there first.
 
-    An event row that is there already stays as it is: the unique identity decides.
+    Raises:
+        IntegrityError: with `all_new`, one of the event rows is there; without, it stays as it is.
     """
-    inserted = 0
     if outcomes.acked:
         rows = [_event_row(handler, event, ack) for event, ack in outcomes.acked]
-        inserted = await _insert_events(connection, rows)
+        await _insert_events(connection, rows, all_new=all_new)
     if outcomes.resolved:
         await _resolve_failures(connection, outcomes.resolved)
     for failed in outcomes.failed:
         await _save_failure(connection, _failure_row(handler, failed))
-    return inserted
 
 
-async def _insert_events(connection: AsyncConnection, rows: list[Row]) -> int:
+async def _insert_events(connection: AsyncConnection, rows: list[Row], *, all_new: bool) -> None:
     dialect = connection.dialect.name
     if dialect == "postgresql":
         columns = tuple(zip(*(row.values() for row in rows), strict=True))
         arrays = tuple(list(column) for column in columns)
-        result = await connection.exec_driver_sql(_insert_events_postgresql(tuple(rows[0])), arrays)
+        statement = _insert_events_postgresql(tuple(rows[0]), all_new=all_new)
+        await connection.exec_driver_sql(statement, arrays)
     else:
-        result = await connection.execute(_insert_events_statement(dialect), rows)
-    return result.rowcount
+        await connection.execute(_insert_events_statement(dialect, all_new=all_new), rows)
 
 
 @cache
-def _insert_events_statement(dialect: str) -> Insert:
+def _insert_events_statement(dialect: str, *, all_new: bool) -> Insert:
+    if all_new:
+        return insert(EventRow)
     if dialect == "sqlite":
-        return sqlite.insert(EventRow).on_conflict_do_nothing()
+        return sqlite.insert(EventRow).on_conflict_do_nothing(index_elements=["identity"])
     # Not INSERT IGNORE: that would also swallow values that do not fit.
     return mysql.insert(EventRow).on_duplicate_key_update(id=EventRow.id)
 
 
 @cache
-def _insert_events_postgresql(names: tuple[str, ...]) -> str:
+def _insert_events_postgresql(names: tuple[str, ...], *, all_new: bool) -> str:
     # One array per column: a tenth of the cost of 500 rows of separate parameters.
     table: Table = EventRow.__table__  # type: ignore[assignment]
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
@@ -92,7 +95,8 @@ def _insert_events_postgresql(names: tuple[str, ...]) -> str:
     columns = ", ".join(f'"{name}"' for name in names)
     return (
         f"INSERT INTO {table.name} ({columns})"  # noqa: S608 - names of our own, no values
-        f" SELECT * FROM unnest({', '.join(arrays)}) ON CONFLICT DO NOTHING"
+        f" SELECT * FROM unnest({', '.join(arrays)})"
+        f"{'' if all_new else ' ON CONFLICT (identity) DO NOTHING'}"
     )
 
 

@@ -1,0 +1,1 @@
+"""Mirrors app/checkpoint, module by module."""
