@@ -3,6 +3,7 @@
 from app.checkpoint.decorator import Checkpoint
 from app.checkpoint.errors import CheckpointError, ConfigurationError, SchemaError
 from app.checkpoint.events import Metadata
+from app.checkpoint.models import Model
 from app.checkpoint.notifications import Notification
 from app.checkpoint.outcomes import Ack, Skip, ack, skip
 from app.checkpoint.retry import Backoff
@@ -14,6 +15,7 @@ __all__ = [
     "CheckpointError",
     "ConfigurationError",
     "Metadata",
+    "Model",
     "Notification",
     "SchemaError",
     "Skip",
