@@ -61,7 +61,8 @@ class UTCDateTime(TypeDecorator[datetime]):
         """Return the time in UTC, and aware of it."""
         if value is None:
             return None
-        return value.astimezone(UTC) if dialect.name == "postgresql" else value.replace(tzinfo=UTC)
+        # Also from PostgreSQL, whose driver turns the first and the last datetime into infinities.
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 class Name(TypeDecorator[str]):
