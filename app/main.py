@@ -1,11 +1,16 @@
-"""Builds the service: settings, checkpoint, Faust app. The only place that wires."""
+"""Builds the service: settings, checkpoint, Faust app, web views. The only place that wires."""
+
+import logging
+from typing import Any
 
 import faust
+import mode.loop
 
 from app.checkpoint import Checkpoint
 from app.settings import Settings
+from app.web import blueprint
 
-settings = Settings.from_environment()
+settings = Settings.load()
 
 app = faust.App(
     settings.service_name,
@@ -17,7 +22,23 @@ app = faust.App(
     web_bind=settings.web_host,
     web_host=settings.web_host,
     web_port=settings.web_port,
+    # Faust's own views tell anybody who asks about topics, partitions and the contents of tables.
+    web_router_enabled=False,
+    web_tables_enabled=False,
+    web_stats_enabled=False,
+    web_graph_enabled=False,
+    web_metrics_enabled=False,
 )
+app.web.blueprints.add("", blueprint)
 
 checkpoint = Checkpoint(settings.database_url)
 checkpoint.install(app)
+
+for name in ("aiokafka", "faust", "mode"):
+    logging.getLogger(name).setLevel(settings.framework_log_level)
+
+
+@app.on_worker_init.connect
+def use_uvloop(*_: Any, **__: Any) -> None:
+    """Have Faust's commands run on uvloop; whoever merely imports the app keeps their loop."""
+    mode.loop.use("uvloop")

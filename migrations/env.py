@@ -2,6 +2,9 @@
 
 From Python: `config.attributes["database_url"] = url`, then
 `alembic.command.upgrade(config, "head")`.
+
+For `alembic revision --autogenerate`, import the modules of your own models below: it would drop
+the tables of those that it does not know.
 """
 
 import asyncio
@@ -37,5 +40,5 @@ async def _run_on(database: Database) -> None:
         await database.close()
 
 
-url = context.config.attributes.get("database_url") or Settings.from_environment().database_url
+url = context.config.attributes.get("database_url") or Settings.load().database_url
 asyncio.run(_run_on(Database(url)))

@@ -67,6 +67,9 @@ def async_url(url: str) -> URL:
         driver = DRIVERS.get(scheme, scheme)
         if driver not in DRIVERS.values():
             raise KeyError(scheme)
+        if driver == DRIVERS["sqlite"] and parsed.host:
+            # sqlite://file.db: a slash is missing.
+            raise KeyError(parsed.host)
     except (ArgumentError, KeyError, ValueError):
         msg = (
             "a database URL is one of sqlite:///file.db, postgresql://user:password@host/name"

@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any
 
 import orjson
-from sqlalchemy import Insert, Table, case, insert, or_, update
+from sqlalchemy import Insert, Table, case, delete, insert, or_, update
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -60,6 +60,12 @@ async def record(
         await _resolve_failures(connection, outcomes.resolved)
     for failed in outcomes.failed:
         await _save_failure(connection, _failure_row(handler, failed))
+
+
+async def clear(connection: AsyncConnection) -> None:
+    """Delete every event and failure: the topics that they came from are gone too."""
+    for row in (EventRow, FailureRow):
+        await connection.execute(delete(row))
 
 
 async def _insert_events(connection: AsyncConnection, rows: list[Row], *, all_new: bool) -> None:
