@@ -58,11 +58,15 @@ class Process:
         """Whether the program has not ended yet."""
         return self._program.poll() is None
 
-    def end(self, signal: Signals, *, limit: float) -> None:
-        """Return once the program and all that it started are gone, within `limit` seconds."""
+    def end(self, signal: Signals, *, limit: float) -> int:
+        """Return the exit status once the program and all that it started are gone.
+
+        Raises:
+            TimeoutError: that took more than `limit` seconds.
+        """
         self._program.send_signal(signal)
         try:
-            self._program.wait(limit)
+            status = self._program.wait(limit)
         except subprocess.TimeoutExpired as error:
             raise TimeoutError(str(error)) from error
         poll = select.poll()
@@ -71,6 +75,7 @@ class Process:
             message = f"what process {self.pid} started has not ended with it"
             raise TimeoutError(message)
         self._release()
+        return status
 
     def _release(self) -> None:
         # Killed before its pipe is closed: by now the pid that it would signal may be a stranger's.

@@ -1,0 +1,106 @@
+"""The service under test: one agent of each kind, each on the topic `<group>.<agent>`.
+
+A payload `{"id": "…", "seconds": 2}` has its handler take two seconds. Each run leaves two lines in
+the journal, outside any transaction.
+"""
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any
+
+import faust
+import mode.loop
+from faust.types import TopicT
+from sqlalchemy import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.checkpoint import Ack, Backoff, Checkpoint, Metadata, ack
+from tests.end_to_end.effects import effects
+from tests.end_to_end.journal import Journal
+
+group = os.environ["GROUP"]
+session_timeout = float(os.environ["SESSION_TIMEOUT"])
+journal = Journal(Path(os.environ["JOURNAL"]))
+
+app = faust.App(
+    group,
+    broker=os.environ["BROKER_URL"],
+    store="memory://",
+    topic_disable_leader=True,
+    topic_allow_declare=False,
+    broker_session_timeout=session_timeout,
+    broker_heartbeat_interval=session_timeout / 5,
+    broker_commit_interval=0.1,
+)
+checkpoint = Checkpoint(os.environ["DATABASE_URL"], grace=float(os.environ["GRACE"]))
+checkpoint.install(app)
+
+
+@app.on_worker_init.connect
+def use_uvloop(*_: Any, **__: Any) -> None:
+    """Run on the event loop that the service runs on."""
+    mode.loop.use("uvloop")
+
+
+def topic(agent: str) -> TopicT:
+    """Return the topic of an agent."""
+    return app.topic(f"{group}.{agent}", key_serializer="raw", value_serializer="raw")
+
+
+async def start(payload: dict[str, Any], metadata: Metadata) -> None:
+    """Note the start of a run, which takes as long as the payload says."""
+    journal.add("started", metadata)
+    await asyncio.sleep(payload.get("seconds", 0.0))
+
+
+def finish(payload: dict[str, Any], metadata: Metadata) -> Ack:
+    """Note the end of a good run."""
+    journal.add("finished", metadata)
+    return ack(payload["id"], metadata.timestamp or 0)
+
+
+@app.agent(topic("plain"))
+@checkpoint()
+async def plain(payload: dict[str, Any], metadata: Metadata) -> Ack:
+    """Have no effect but the journal's."""
+    await start(payload, metadata)
+    return finish(payload, metadata)
+
+
+@app.agent(topic("transactional"))
+@checkpoint(transactional=True)
+async def transactional(payload: dict[str, Any], metadata: Metadata, session: AsyncSession) -> Ack:
+    """Have an effect that can be counted."""
+    await start(payload, metadata)
+    place = {name: getattr(metadata, name) for name in ("topic", "partition", "offset")}
+    await session.execute(insert(effects).values(pid=os.getpid(), **place))
+    return finish(payload, metadata)
+
+
+@app.agent(topic("retrying"))
+@checkpoint(max_retries=None, backoff=Backoff(min=3600, max=3600))
+async def retrying(payload: dict[str, Any], metadata: Metadata) -> Ack:
+    """Fail and wait an hour, unless this process is told that the reason is gone."""
+    await start(payload, metadata)
+    if "MENDED" not in os.environ:
+        raise RuntimeError(payload["id"])
+    return finish(payload, metadata)
+
+
+@app.agent(topic("failing"))
+@checkpoint(max_retries=0)
+async def failing(payload: dict[str, Any], metadata: Metadata) -> Ack:
+    """Fail for good."""
+    await start(payload, metadata)
+    raise RuntimeError(payload["id"])
+
+
+@app.agent(topic("webhooks"))
+@checkpoint()
+async def webhooks(payload: dict[str, Any], metadata: Metadata) -> Ack:
+    """Record what GitHub sends, by the name that its header gives."""
+    journal.add("started", metadata)
+    name = dict(metadata.headers)["X-GitHub-Event"] or b""
+    about = payload.get("repository") or payload.get("organization") or {"id": name.decode()}
+    return ack(about["id"], metadata.timestamp or 0, name.decode(), payload.get("action"))

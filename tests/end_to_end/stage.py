@@ -1,0 +1,106 @@
+"""What one test plays on: a consumer group with its own topics, database and journal."""
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Executable, Row, select, union_all
+
+from app.checkpoint.database import Database
+from app.checkpoint.models import EventRow, FailureRow
+from tests.end_to_end.effects import effects
+from tests.end_to_end.journal import Journal, Place
+from tests.end_to_end.ledger import Ledger
+from tests.end_to_end.worker import ROOT, Worker
+from tests.servers import Kafka
+
+AGENTS = ("plain", "transactional", "retrying", "failing", "webhooks")
+
+
+class Stage:
+    """Starts workers of `service.py` and shows what they left behind."""
+
+    def __init__(self, kafka: Kafka, database_url: str, folder: Path) -> None:
+        self.kafka = kafka
+        self.database_url = database_url
+        self.group = f"test-{uuid4().hex[:12]}"
+        self.journal = Journal(folder / "journal")
+        self.ledger = Ledger(kafka)
+        self.workers: list[Worker] = []
+        self._folder = folder
+        for agent in AGENTS:
+            kafka.create_topic(self.topic(agent))
+        migrate(database_url)
+        asyncio.run(self._create_effects())
+
+    def topic(self, agent: str) -> str:
+        """Return the topic of an agent."""
+        return f"{self.group}.{agent}"
+
+    def start(self, *, ready: bool = True, **environ: str) -> Worker:
+        """Start a worker, and wait until it fetches unless told otherwise."""
+        settings = {
+            "BROKER_URL": self.kafka.broker_url,
+            "DATABASE_URL": self.database_url,
+            "GRACE": "10",
+            "GROUP": self.group,
+            "JOURNAL": str(self.journal.path),
+            "SESSION_TIMEOUT": "6",
+            **environ,
+        }
+        log = self._folder / f"worker-{len(self.workers)}.log"
+        worker = Worker("tests.end_to_end.service", log=log, environ=settings)
+        self.workers.append(worker)
+        if ready:
+            worker.wait_until_ready()
+        return worker
+
+    def fetch(self, statement: Executable) -> Sequence[Row[Any]]:
+        """Return the rows of a query."""
+        return asyncio.run(self._fetch(statement))
+
+    def settled(self) -> set[Place]:
+        """Return where the events lie that the database knows as recorded or failed."""
+        events = select(EventRow.topic, EventRow.partition, EventRow.offset)
+        failures = select(FailureRow.topic, FailureRow.partition, FailureRow.offset)
+        return {Place._make(row) for row in self.fetch(union_all(events, failures))}
+
+    def effects(self) -> list[Place]:
+        """Return where the events lie whose effects are committed, as often as they are."""
+        columns = effects.c.topic, effects.c.partition, effects.c.offset
+        return [Place._make(row) for row in self.fetch(select(*columns).order_by(effects.c.id))]
+
+    def committed(self) -> dict[tuple[str, int], int]:
+        """Return the offsets that the group has committed."""
+        return self.kafka.committed(self.group)
+
+    def close(self) -> None:
+        """Kill the workers that are left, and print what they said in case the test has failed."""
+        for worker in self.workers:
+            worker.kill()
+            sys.stdout.write(f"{worker.log.name}:\n{worker.output[-4000:]}\n")
+
+    async def _create_effects(self) -> None:
+        database = Database(self.database_url)
+        async with database.engine.begin() as connection:
+            await connection.run_sync(effects.metadata.create_all)
+        await database.close()
+
+    async def _fetch(self, statement: Executable) -> Sequence[Row[Any]]:
+        database = Database(self.database_url)
+        try:
+            async with database.engine.connect() as connection:
+                return (await connection.execute(statement)).all()
+        finally:
+            await database.close()
+
+
+def migrate(database_url: str) -> None:
+    """Run the migrations on a database."""
+    attributes = {"database_url": database_url}
+    command.upgrade(Config(toml_file=ROOT / "pyproject.toml", attributes=attributes), "head")
