@@ -16,6 +16,7 @@ from tests.polling import eventually_async
 
 ORDERS = TP("orders", 0)
 OTHERS = TP("orders", 1)
+WAITS = Progress(done=1, delay=3600)
 
 
 def records(*offsets: int, tp: TP = ORDERS, value: bytes | None = b"{}") -> list[Record]:
@@ -73,6 +74,15 @@ async def position_of(lanes: Lanes, tp: TP, position: int | None) -> None:
     await eventually_async(reached)
 
 
+async def in_hand(settle: Settled) -> None:
+    """Wait until a batch has been handed over."""
+
+    async def begun() -> None:
+        assert settle.batches
+
+    await eventually_async(begun)
+
+
 async def test_what_was_delivered_is_settled_in_order_and_may_be_committed() -> None:
     """The offset after the last settled event may be committed, whatever gaps lie between."""
     settle = Settled()
@@ -106,9 +116,10 @@ async def test_an_event_that_is_delivered_again_while_it_waits_is_settled_once()
 async def test_a_batch_is_bounded() -> None:
     """However much waits, no more than BATCH_SIZE events are settled at once."""
     lane = Lane(ORDERS, settle := Settled())
-    lane.deliver(records(*range(BATCH_SIZE + 1)))
-    await lane.step()
-    assert (len(settle.batches[0]), len(lane)) == (BATCH_SIZE, 1)
+    lane.deliver(records(*range(2 * BATCH_SIZE + 1)))
+    while len(lane):
+        await lane.step()
+    assert [len(batch) for batch in settle.batches] == [BATCH_SIZE, BATCH_SIZE, 1]
 
 
 async def test_a_lane_takes_fewer_events_when_it_is_told_to_and_then_more_again() -> None:
@@ -146,11 +157,7 @@ async def test_an_event_in_hand_is_settled_when_the_lanes_are_drained() -> None:
     settle.open.clear()
     async with lanes_of(settle) as lanes:
         lanes.deliver(ORDERS, records(0, 1))
-
-        async def in_hand() -> None:
-            assert settle.batches
-
-        await eventually_async(in_hand)
+        await in_hand(settle)
         draining = asyncio.create_task(lanes.drain())
         await asyncio.sleep(0)
         settle.open.set()
@@ -163,8 +170,9 @@ async def test_an_event_that_outlasts_the_grace_time_is_not_acknowledged() -> No
     """What is cancelled stays unacknowledged, and is delivered again."""
     settle = Settled()
     settle.open.clear()
-    async with lanes_of(settle, grace=0.01) as lanes:
+    async with asyncio.timeout(5), lanes_of(settle, grace=0.01) as lanes:
         lanes.deliver(ORDERS, records(0))
+        await in_hand(settle)
         await lanes.drain()
         assert lanes.position(ORDERS) is None
 
@@ -203,22 +211,17 @@ async def test_two_agents_on_one_topic_settle_each_event_and_the_slower_one_coun
     [(BUFFERED_EVENTS, b""), (4, b"x" * (BUFFERED_BYTES // 4))],
     ids=["events", "bytes"],
 )
-async def test_a_full_lane_is_not_fetched_for_until_it_has_halved(count: int, value: bytes) -> None:
-    """Memory is bounded in events and in bytes; the partition is taken up again in good time."""
-    settle = Settled(*[Progress(done=count // 4)] * 3)
-    settle.open.clear()
-    async with lanes_of(settle) as lanes:
+@pytest.mark.parametrize(("quarters", "full"), [(1, {ORDERS}), (3, set())])
+async def test_a_full_lane_is_not_fetched_for_until_it_has_halved(
+    count: int, value: bytes, quarters: int, full: set[TP]
+) -> None:
+    """Memory is bounded in events and in bytes, and a partition is not taken up for every event."""
+    done = quarters * count // 4
+    async with lanes_of(Settled(*[Progress(done=1)] * (done - 1), WAITS)) as lanes:
         lanes.deliver(ORDERS, records(*range(count), value=value))
         assert lanes.full() == {ORDERS}
-        settle.open.set()
-
-        async def has_room() -> None:
-            assert lanes.full() == set()
-
-        await eventually_async(has_room)
-        position = lanes.position(ORDERS)
-        assert position is not None
-        assert position > count // 2
+        await position_of(lanes, ORDERS, done)
+        assert lanes.full() == full
 
 
 async def test_all_lanes_share_one_bound() -> None:

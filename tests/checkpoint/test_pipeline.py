@@ -1,6 +1,7 @@
 """Whatever the handler and the database do, an event's outcome is recorded before it is done."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -21,13 +22,14 @@ from app.checkpoint.lanes import Lane
 from app.checkpoint.notifications import Notifications
 from app.checkpoint.options import Options
 from app.checkpoint.outages import Outages
-from app.checkpoint.pipeline import Pipeline
+from app.checkpoint.pipeline import BATCH_SECONDS, Pipeline
 from app.checkpoint.reports import Reports
 from app.checkpoint.testing import database
 from tests.polling import eventually_async
 
 TOPIC = "orders"
 AT_ONCE = Backoff(min=0.0, max=0.0, jitter=0.0)
+HOUR = Backoff(min=3600.0, max=3600.0, jitter=0.0)
 IMMEDIATE = Backoff(min=0.001, max=0.001, jitter=0.0)
 
 NO_SHOP = "no shop"
@@ -190,7 +192,8 @@ async def test_attempts_outcomes_and_effects_are_as_promised(
     kept = [offset for offset in offsets if offset not in lost]
     async with _tables() as tables:
         service = Service(tables, rule, max_retries=retries, transactional=transactional)
-        await service.settle(*sent(*offsets))
+        lane = await service.settle(*sent(*offsets))
+        assert lane.attempts == {}
         assert await service.events() == kept
         assert await service.failures() == [(offset, "open", retries + 1) for offset in lost]
         assert await service.effects() == (kept if transactional else [])
@@ -217,9 +220,7 @@ async def test_what_came_before_a_retry_is_done_before_its_backoff(
     tables: Database, *, transactional: bool
 ) -> None:
     """A batch closes at an event that is to be retried, and that event holds up what follows."""
-    hour = Backoff(min=3600, max=3600, jitter=0)
-    rule = failing("b")
-    service = Service(tables, rule, backoff=hour, transactional=transactional)
+    service = Service(tables, failing("b"), backoff=HOUR, transactional=transactional)
     lane = service.lane(*sent("a", "b", "c"))
     waiting = asyncio.create_task(lane.run())
 
@@ -339,6 +340,22 @@ async def test_a_handler_is_not_run_again_because_recording_failed(tables: Datab
     assert await service.events() == [0]
 
 
+async def test_a_batch_closes_when_its_handlers_have_taken_their_time(
+    tables: Database, *, transactional: bool
+) -> None:
+    """After a crash no more than this is handled again."""
+
+    def rule(_: Any, __: Metadata) -> None:
+        closes_at = time.monotonic() + BATCH_SECONDS
+        while time.monotonic() <= closes_at:
+            pass
+
+    service = Service(tables, rule, transactional=transactional)
+    lane = service.lane(*sent("a", "b", "c"))
+    await lane.step()
+    assert (await service.events(), lane.position) == ([0], 1)
+
+
 async def test_a_lane_that_is_stopped_begins_no_other_event(tables: Database) -> None:
     """The event in hand is finished and recorded; those behind it are left for the next worker."""
 
@@ -370,7 +387,8 @@ async def test_of_two_workers_at_one_event_one_takes_effect(
             return answer
 
     async with _tables(request.getfixturevalue(f"{server}_url")) as tables:
-        workers = [Meeting(tables, fine, transactional=True) for _ in range(2)]
-        await asyncio.gather(*(worker.settle(*sent("a")) for worker in workers))
+        workers = [Meeting(tables, fine, backoff=HOUR, transactional=True) for _ in range(2)]
+        async with asyncio.timeout(20):
+            await asyncio.gather(*(worker.settle(*sent("a")) for worker in workers))
         assert [worker.runs for worker in workers] == [[(0, 1)]] * 2
         assert len(await workers[0].events()) == len(await workers[0].effects()) == 1
