@@ -28,6 +28,7 @@ class Ledger:
             "bootstrap.servers": kafka.bootstrap,
             "enable.idempotence": True,
             "linger.ms": 5,
+            "message.max.bytes": 100_000_000,
             "log_level": 0,
         }
         self._producer = Producer(settings)

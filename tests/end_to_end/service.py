@@ -1,7 +1,8 @@
 """The service under test: one agent of each kind, each on the topic `<group>.<agent>`.
 
 A payload `{"id": "…", "seconds": 2}` has its handler take two seconds. Each run leaves two lines in
-the journal, outside any transaction.
+the journal, outside any transaction. In a process that is told MENDED=1, no handler is slow, and
+retrying helps.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from tests.end_to_end.journal import Journal
 
 group = os.environ["GROUP"]
 session_timeout = float(os.environ["SESSION_TIMEOUT"])
+mended = "MENDED" in os.environ
 journal = Journal(Path(os.environ["JOURNAL"]))
 
 app = faust.App(
@@ -51,7 +53,8 @@ def topic(agent: str) -> TopicT:
 async def start(payload: dict[str, Any], metadata: Metadata) -> None:
     """Note the start of a run, which takes as long as the payload says."""
     journal.add("started", metadata)
-    await asyncio.sleep(payload.get("seconds", 0.0))
+    if not mended:
+        await asyncio.sleep(payload.get("seconds", 0.0))
 
 
 def finish(payload: dict[str, Any], metadata: Metadata) -> Ack:
@@ -81,9 +84,9 @@ async def transactional(payload: dict[str, Any], metadata: Metadata, session: As
 @app.agent(topic("retrying"))
 @checkpoint(max_retries=None, backoff=Backoff(min=3600, max=3600))
 async def retrying(payload: dict[str, Any], metadata: Metadata) -> Ack:
-    """Fail and wait an hour, unless this process is told that the reason is gone."""
+    """Fail and wait an hour, until mended."""
     await start(payload, metadata)
-    if "MENDED" not in os.environ:
+    if not mended:
         raise RuntimeError(payload["id"])
     return finish(payload, metadata)
 
@@ -104,3 +107,21 @@ async def webhooks(payload: dict[str, Any], metadata: Metadata) -> Ack:
     name = dict(metadata.headers)["X-GitHub-Event"] or b""
     about = payload.get("repository") or payload.get("organization") or {"id": name.decode()}
     return ack(about["id"], metadata.timestamp or 0, name.decode(), payload.get("action"))
+
+
+@app.agent(topic("anything"))
+@checkpoint(max_retries=0)
+async def anything(_: Any, metadata: Metadata) -> Ack:
+    """Record whatever can be decoded."""
+    journal.add("started", metadata)
+    return ack(metadata.offset, metadata.timestamp or 0)
+
+
+@app.agent(topic("flaky"))
+@checkpoint(max_retries=3, backoff=Backoff(min=0.5, max=0.5))
+async def flaky(payload: dict[str, Any], metadata: Metadata) -> Ack:
+    """Fail as often as the payload says."""
+    await start(payload, metadata)
+    if metadata.attempt <= payload["failures"]:
+        raise RuntimeError(payload["id"])
+    return finish(payload, metadata)

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -17,9 +17,10 @@ from tests.end_to_end.effects import effects
 from tests.end_to_end.journal import Journal, Place
 from tests.end_to_end.ledger import Ledger
 from tests.end_to_end.worker import ROOT, Worker
+from tests.polling import eventually
 from tests.servers import Kafka
 
-AGENTS = ("plain", "transactional", "retrying", "failing", "webhooks")
+AGENTS = ("plain", "transactional", "retrying", "failing", "webhooks", "anything", "flaky")
 
 
 class Stage:
@@ -64,11 +65,15 @@ class Stage:
         """Return the rows of a query."""
         return asyncio.run(self._fetch(statement))
 
-    def settled(self) -> set[Place]:
-        """Return where the events lie that the database knows as recorded or failed."""
+    def outcomes(self) -> list[Place]:
+        """Return where the events lie that are recorded or failed, as often as they are."""
         events = select(EventRow.topic, EventRow.partition, EventRow.offset)
         failures = select(FailureRow.topic, FailureRow.partition, FailureRow.offset)
-        return {Place._make(row) for row in self.fetch(union_all(events, failures))}
+        return [Place._make(row) for row in self.fetch(union_all(events, failures))]
+
+    def settled(self) -> set[Place]:
+        """Return where the events lie that are recorded or failed."""
+        return set(self.outcomes())
 
     def effects(self) -> list[Place]:
         """Return where the events lie whose effects are committed, as often as they are."""
@@ -78,6 +83,19 @@ class Stage:
     def committed(self) -> dict[tuple[str, int], int]:
         """Return the offsets that the group has committed."""
         return self.kafka.committed(self.group)
+
+    def wait_until_settled(self, *, timeout: float = 60.0) -> None:
+        """Return once the database knows what became of every message that the broker took."""
+
+        def nothing_is_missing() -> None:
+            assert self.settled() == {produced.place for produced in self.ledger.entries}
+
+        eventually(nothing_is_missing, timeout=timeout, interval=0.1)
+
+    def check_committed(self, places: Iterable[Place]) -> None:
+        """Check that the group has committed exactly these, and what lies before them."""
+        ends = {(topic, partition): offset + 1 for topic, partition, offset in sorted(places)}
+        assert self.committed() == ends
 
     def close(self) -> None:
         """Kill the workers that are left, and print what they said in case the test has failed."""

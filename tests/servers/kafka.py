@@ -165,6 +165,8 @@ class Kafka(Server):
             # A killed broker cannot come back before its session is over: 9 s by default.
             "broker.session.timeout.ms": "2000",
             "broker.heartbeat.interval.ms": "200",
+            # 1 MiB by default, less than some services send.
+            "message.max.bytes": "100000000",
             # 128 MiB by default, a quarter of the heap.
             "log.cleaner.dedupe.buffer.size": "4194304",
             **self._properties,
