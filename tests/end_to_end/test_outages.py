@@ -58,7 +58,7 @@ def check_nothing_is_lost(stage: Stage, worker: Worker) -> None:
     transactional = stage.topic("transactional")
     assert sorted(stage.effects()) == sorted(at for at in places if at.topic == transactional)
     assert worker.end() == 0
-    stage.check_committed_to_the_end()
+    stage.check_committed(places)
 
 
 @pytest.mark.timeout(180)
