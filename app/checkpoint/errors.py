@@ -2,8 +2,7 @@
 
 CheckpointError
 ├── ConfigurationError  (ValueError)  an option, agent or setting that cannot work
-├── SchemaError                       the database lacks the tables, or has older ones
-└── UnidentifiedError                 the service's own `identity` gave no name
+└── SchemaError                       the database lacks the tables, or has older ones
 """
 
 

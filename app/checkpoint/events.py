@@ -43,7 +43,7 @@ class Event:
         *,
         identity: bytes,
         checksum: bytes | None,
-        error: Exception | None = None,
+        error: BaseException | None = None,
     ) -> None:
         self.record = record
         self.identity = identity
@@ -68,7 +68,7 @@ def make_record(  # noqa: PLR0913 - one for each field of a message
         topic=topic,
         partition=partition,
         offset=offset,
-        timestamp=None if timestamp is None else int(timestamp * 1000),
+        timestamp=None if timestamp is None else round(timestamp * 1000),
         timestamp_type=0,
         key=key,
         value=value,

@@ -45,7 +45,18 @@ class Identifier:
         return Event(record, identity=self.digest(record.topic, material), checksum=digest)
 
     def named(self, event: Event, name: str | bytes) -> bytes:
-        """Return the identity of an event that the service itself has named."""
+        """Return the identity of an event that the service itself has named.
+
+        Raises:
+            TypeError: the name is no text and no bytes.
+            ValueError: the name is empty; it would make one event of many.
+        """
+        if not isinstance(name, str | bytes):
+            msg = f"identity returned {type(name).__name__}: return text or bytes"
+            raise TypeError(msg)
+        if not name:
+            msg = "identity returned an empty name: return what makes the event itself"
+            raise ValueError(msg)
         material = name.encode("utf-8", "surrogatepass") if isinstance(name, str) else name
         return self.digest(event.record.topic, b"n" + material)
 
