@@ -1,8 +1,6 @@
 """One attempt at one event: decode, call the handler within its time, judge the answer."""
 
 import asyncio
-import inspect
-import logging
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
@@ -14,11 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.checkpoint.database import is_outage
 from app.checkpoint.events import Event, Metadata
 from app.checkpoint.identity import Identifier
-from app.checkpoint.options import Options
+from app.checkpoint.notifications import COMPLAINT_INTERVAL, Throttle, complain
+from app.checkpoint.options import Options, is_async
 from app.checkpoint.outcomes import SKIP, Ack, Skip
 from app.checkpoint.timeouts import within
-
-logger = logging.getLogger(__name__)
 
 HandlerFunction: TypeAlias = Callable[..., Coroutine[Any, Any, Ack | Skip | None]]
 
@@ -56,7 +53,8 @@ class Handler:
         self.options = options
         self.agent = agent
         self.group_id = group_id
-        self._decodes_async = inspect.iscoroutinefunction(options.decode)
+        self._decodes_async = is_async(options.decode)
+        self._complaints = Throttle(COMPLAINT_INTERVAL)
 
     def metadata(self, event: Event, attempt: int) -> Metadata:
         """Return what the handler is told about an event."""
@@ -87,6 +85,7 @@ class Handler:
             SQLAlchemyError: the session's database is out; not the event's fault.
         """
         metadata = self.metadata(event, 1 if earlier is None else earlier.metadata.attempt + 1)
+        cancels = cancellations()
         payload: Any = None
         # What fails before the handler would fail the same way again, unless decoding does I/O.
         retriable = self._decodes_async
@@ -102,7 +101,7 @@ class Handler:
                 await session.flush()
             return answer
         except asyncio.CancelledError as error:
-            if _cancelled_from_outside():
+            if cancellations() > cancels:
                 raise
             failure: BaseException = error
         except Exception as error:
@@ -135,13 +134,21 @@ class Handler:
         )
 
     async def name(self, event: Event, identifier: Identifier) -> None:
-        """Name an event by the service's own function; what that raises is kept for the attempt."""
+        """Name an event by the service's own function; what that raises is kept for the attempt.
+
+        A null value is named by its offset whatever the function is.
+        """
         identity = self.options.identity
-        if isinstance(identity, str):
+        if isinstance(identity, str) or event.record.value is None:
             return
+        cancels = cancellations()
         try:
             payload = await self._decode(event)
             event.identity = identifier.named(event, identity(payload, self.metadata(event, 1)))
+        except asyncio.CancelledError as error:
+            if cancellations() > cancels:
+                raise
+            event.error = error
         except Exception as error:  # noqa: BLE001 - the service's function may raise anything
             event.error = error
 
@@ -151,8 +158,8 @@ class Handler:
             return None
         try:
             described = self.options.describe(failed.payload, failed.metadata)
-        except Exception:
-            logger.exception("checkpoint.describe_raised", extra={"agent": self.agent})
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - it may raise anything
+            complain("checkpoint.describe_raised", self._complaints, error, agent=self.agent)
             return None
         return described if isinstance(described, Ack) else None
 
@@ -172,8 +179,8 @@ class Handler:
             try:
                 if not options.retry_if(error, metadata):
                     return None
-            except Exception:
-                logger.exception("checkpoint.retry_if_raised", extra={"agent": self.agent})
+            except (Exception, asyncio.CancelledError) as raised:  # noqa: BLE001 - the same
+                complain("checkpoint.retry_if_raised", self._complaints, raised, agent=self.agent)
         return options.backoff.delay(metadata.attempt)
 
 
@@ -186,6 +193,10 @@ def _answer(answer: object) -> Ack | Skip:
     raise TypeError(msg)
 
 
-def _cancelled_from_outside() -> bool:
+def cancellations() -> int:
+    """Return how often somebody asked this task to end.
+
+    A CancelledError while this stays as it was is the handler's own doing.
+    """
     task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+    return 0 if task is None else task.cancelling()

@@ -2,8 +2,9 @@
 
 import functools
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import replace
-from typing import Any, TypedDict, Unpack, cast
+from dataclasses import fields, replace
+from math import inf
+from typing import Any, Never, TypedDict, Unpack, cast
 
 import orjson
 from faust.agents import current_agent
@@ -27,6 +28,7 @@ from app.checkpoint.startup import BootStrategy
 
 GRACE = 10.0
 """Seconds that the events in hand get when the worker stops or a partition is given up."""
+OPTIONS = [field.name for field in fields(Options)]
 
 
 class OptionArguments(TypedDict, total=False):
@@ -52,21 +54,27 @@ class Checkpoint:
     def __init__(
         self, database_url: str, *, grace: float = GRACE, **defaults: Unpack[OptionArguments]
     ) -> None:
+        if isinstance(grace, bool) or not isinstance(grace, int | float) or not 0 <= grace < inf:
+            msg = f"Checkpoint(grace={grace!r}) cannot work: write 0 or more seconds"
+            raise ConfigurationError(msg)
         self.database = Database(database_url)
         self.notifications = Notifications()
         self.outages = Outages()
         self.grace = grace
-        self._defaults = Options(**defaults)
+        self._defaults = _chosen(Options(), defaults)
 
     def __call__(
-        self, **options: Unpack[OptionArguments]
+        self, *_: Never, **options: Unpack[OptionArguments]
     ) -> Callable[[HandlerFunction], "Checkpointed"]:
         """Return a decorator for the coroutine function that handles one event.
 
         Raises:
             ConfigurationError: an option or the function cannot work; it says what to write.
         """
-        chosen = replace(self._defaults, **options)
+        if _:
+            msg = "@checkpoint takes options by name: write @checkpoint() or @checkpoint(name=...)"
+            raise ConfigurationError(msg)
+        chosen = _chosen(self._defaults, options)
 
         def decorate(function: HandlerFunction) -> Checkpointed:
             chosen.check_handler(function)
@@ -124,17 +132,27 @@ class Checkpointed:
         )
 
 
+def _chosen(defaults: Options, options: OptionArguments) -> Options:
+    unknown = sorted(options.keys() - set(OPTIONS))
+    if unknown:
+        msg = f"checkpoint() has no option {unknown[0]}: write one of {', '.join(OPTIONS)}"
+        raise ConfigurationError(msg)
+    return replace(defaults, **options)
+
+
 def _record(message: Message) -> Record:
-    value = message.value
+    value, key = message.value, message.key
     if not isinstance(value, bytes | None):
         value = orjson.dumps(value)
+    if not isinstance(key, bytes | None):
+        key = key.encode() if isinstance(key, str) else orjson.dumps(key)
     headers = message.headers or ()
     return make_record(
         value,
         topic=message.topic,
         partition=message.partition,
         offset=message.offset,
-        key=message.key,
+        key=key,
         headers=tuple(headers.items() if isinstance(headers, Mapping) else headers),
         timestamp=message.timestamp,
     )

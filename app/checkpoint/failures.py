@@ -2,6 +2,8 @@
 
 import base64
 import traceback
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -11,9 +13,11 @@ from app.checkpoint.events import Headers
 MESSAGE_LIMIT = 10_000
 """Characters of an error message that are kept."""
 FRAMES_LIMIT = 100
-"""Innermost stack frames that are kept."""
-FRAME_LIMIT = 2_000
-"""Characters of one frame that are kept."""
+"""Innermost stack frames of one error that are kept."""
+LINES_LIMIT = 300
+"""Lines of a backtrace that are kept, those of its causes included."""
+LINE_LIMIT = 2_000
+"""Characters of one line that are kept."""
 
 
 def clean(text: str, limit: int) -> str:
@@ -29,28 +33,50 @@ def clean(text: str, limit: int) -> str:
 def error_class(error: BaseException) -> str:
     """Return the name of an error's class, with its module unless it is built in."""
     kind = type(error)
-    name = (
-        kind.__qualname__
-        if kind.__module__ == "builtins"
-        else f"{kind.__module__}.{kind.__qualname__}"
-    )
-    return clean(name, 255)
+    # A class that was made at run time may name no module.
+    module: object = kind.__module__
+    named = isinstance(module, str) and module != "builtins"
+    return clean(f"{module}.{kind.__qualname__}" if named else kind.__qualname__, 255)
 
 
 def error_message(error: BaseException) -> str:
     """Return an error's text, also of one whose `__str__` raises."""
     try:
         text = str(error)
-    except Exception as unprintable:  # noqa: BLE001 - the service's own __str__ may raise anything
+    except BaseException as unprintable:  # noqa: BLE001 - not even SystemExit may lose the failure
         text = f"<no text: __str__ raised {type(unprintable).__name__}>"
     return clean(text, MESSAGE_LIMIT)
 
 
 def error_backtrace(error: BaseException) -> str:
-    """Return the innermost frames as a JSON array, outermost first."""
-    frames = traceback.extract_tb(error.__traceback__, limit=-FRAMES_LIMIT)
-    lines = [f"{frame.filename}:{frame.lineno} in {frame.name}: {frame.line}" for frame in frames]
-    return orjson.dumps([clean(line, FRAME_LIMIT) for line in lines]).decode()
+    """Return a JSON array: the innermost frames, outermost first, then what the error came from.
+
+    Each cause, and each member of a group, has a line of its own and its frames below.
+    """
+    try:
+        lines = list(islice(_lines(error), LINES_LIMIT))
+    except Exception as unreadable:  # noqa: BLE001 - source is read by the service's own import hooks
+        lines = [f"<no backtrace: {error_class(unreadable)}>"]
+    return orjson.dumps([clean(line, LINE_LIMIT) for line in lines]).decode()
+
+
+def _lines(error: BaseException) -> Iterator[str]:
+    waiting, told = [("", error)], set[int]()
+    while waiting:
+        how, error = waiting.pop()
+        if id(error) in told:
+            continue
+        told.add(id(error))
+        if how:
+            yield f"{how} {error_class(error)}: {error_message(error)}"
+        for frame in traceback.extract_tb(error.__traceback__, limit=-FRAMES_LIMIT):
+            yield f"{frame.filename}:{frame.lineno} in {frame.name}: {frame.line}"
+        if error.__cause__ is not None:
+            waiting.append(("caused by", error.__cause__))
+        elif error.__context__ is not None and not error.__suppress_context__:
+            waiting.append(("while handling", error.__context__))
+        if isinstance(error, BaseExceptionGroup):
+            waiting += [("in the group:", member) for member in reversed(error.exceptions)]
 
 
 def origin(headers: Headers, timestamp: float | None) -> str:

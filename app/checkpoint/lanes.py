@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import TypeAlias
 
@@ -99,6 +100,10 @@ class Lane:
                 await asyncio.wait_for(self.stopping.wait(), progress.delay)
         return progress
 
+    def before(self, offset: int) -> list[Record]:
+        """Return what waits here from before an offset."""
+        return [record for record in self._buffer if record.offset < offset]
+
     def stop(self) -> None:
         """End the lane after the event in hand; waits for events and backoffs end at once."""
         self.stopping.set()
@@ -152,6 +157,10 @@ class Lanes:
         known = [position for position in positions if position is not None]
         return min(known) if known and len(known) == len(positions) else None
 
+    def busy(self, tp: TP) -> bool:
+        """Return whether an event of a partition is not settled yet."""
+        return any(len(lane) for lane in self._lanes.get(tp, []))
+
     def partitions(self) -> set[TP]:
         """Return the partitions that have lanes."""
         return set(self._lanes)
@@ -161,31 +170,50 @@ class Lanes:
 
         What is not settled by then stays unacknowledged and is delivered again.
         """
-        for lane in self._tasks:
-            lane.stop()
-        tasks = list(self._tasks.values())
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=self._grace)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        self._tasks.clear()
+        await self._drain(list(self._tasks))
+
+    async def rewind(self, tp: TP, offset: int) -> None:
+        """Begin a partition again at an earlier offset: what waits from there on is dropped.
+
+        The event in hand is settled first, within the grace time.
+        """
+        earlier = self._lanes.get(tp, [])
+        await self._drain(earlier)
+        if earlier and self._lanes.get(tp) is earlier:
+            self._full.difference_update(earlier)
+            for lane, anew in zip(earlier, self._open(tp), strict=True):
+                anew.deliver(lane.before(offset))
 
     def close(self) -> None:
         """Forget the lanes; the next delivery makes new ones."""
         self._lanes.clear()
         self._full.clear()
 
+    async def _drain(self, lanes: Sequence[Lane]) -> None:
+        tasks = [self._tasks[lane] for lane in lanes if lane in self._tasks]
+        for lane in lanes:
+            lane.stop()
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=self._grace)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for lane in lanes:
+            self._tasks.pop(lane, None)
+
     def _open(self, tp: TP) -> list[Lane]:
         lanes = self._lanes[tp] = [Lane(tp, settle) for settle in self._settlers[tp.topic]]
         for lane in lanes:
             task = asyncio.create_task(lane.run(), name=f"lane {tp.topic}-{tp.partition}")
-            task.add_done_callback(self._ended)
+            task.add_done_callback(partial(self._ended, lane))
             self._tasks[lane] = task
         return lanes
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, lane: Lane, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
+        if task.cancelled() and not lane.stopping.is_set():
+            # Else a handler that cancels its own task would leave the partition standing in silence.
+            error = RuntimeError(f"{task.get_name()} was cancelled, but not by the worker")
         if error is not None:
             logger.critical("checkpoint.lane_crashed", exc_info=error)
             self._on_crash(error)

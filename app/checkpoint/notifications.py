@@ -1,15 +1,24 @@
 """What listeners and the log are told; free of cost while nobody listens."""
 
+import asyncio
+import inspect
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from mode.signals import SyncSignal
 
+from app.checkpoint.errors import ConfigurationError
 from app.checkpoint.events import Metadata
 
 logger = logging.getLogger("app.checkpoint")
+
+COMPLAINT_INTERVAL = 1.0
+"""Seconds between two log lines about code of the service that raised where it must not."""
+CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160), 0x2028, 0x2029)}
+"""What could end a line of the log, or move a terminal's cursor."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +36,21 @@ class Notification:
 class Signal(SyncSignal[Any]):
     """A signal that outlives a listener that raises."""
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._complaints = Throttle(COMPLAINT_INTERVAL)
+
+    def connect(self, fun: Callable[..., Any] | None = None, **kwargs: Any) -> Callable[..., Any]:
+        """Have a plain function called with each notification.
+
+        Raises:
+            ConfigurationError: a coroutine function, which nobody would await.
+        """
+        if inspect.iscoroutinefunction(fun):
+            msg = f"{self.name} cannot await {fun.__qualname__}: connect a plain function"
+            raise ConfigurationError(msg)
+        return super().connect(fun, **kwargs)
+
     @property
     def listened(self) -> bool:
         """Whether anyone listens."""
@@ -37,8 +61,9 @@ class Signal(SyncSignal[Any]):
         for receiver in self.iter_receivers(None):
             try:
                 receiver(notification, signal=self)
-            except Exception:
-                logger.exception("checkpoint.listener_raised", extra={"signal": self.name})
+            # A listener is not awaited, so no cancellation from outside can show up in it.
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the service's own
+                complain("checkpoint.listener_raised", self._complaints, error, signal=self.name)
 
 
 class Notifications:
@@ -68,7 +93,7 @@ class Notifications:
 def log(level: int, event: str, **fields: object) -> None:
     """Log a stable dotted event name with its fields, in the text and as attributes."""
     pairs = " ".join(f"{name}={value}" for name, value in fields.items())
-    logger.log(level, "%s %s", event, pairs, extra=fields, stacklevel=2)
+    logger.log(level, "%s %s", event, pairs.translate(CONTROLS), extra=fields, stacklevel=2)
 
 
 class Throttle:
@@ -87,3 +112,10 @@ class Throttle:
             return None
         self._next, held, self._held = now + self._seconds, self._held, 0
         return held
+
+
+def complain(event: str, throttle: Throttle, error: BaseException, **fields: object) -> None:
+    """Log an error that the service's code raised where it must not, with its traceback."""
+    count = throttle.passes(1)
+    if count is not None:
+        logger.error(event, exc_info=error, extra=fields | {"times": count})

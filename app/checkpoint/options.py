@@ -53,19 +53,20 @@ class Options:
             _refuse("timeout", self.timeout, "write seconds above 0, or None for no limit")
         if not callable(self.identity) and self.identity not in KINDS:
             _refuse("identity", self.identity, f"write one of {', '.join(KINDS)}, or a function")
-        if not callable(self.decode):
+        if not callable(self.decode) or _misfit(self.decode, 1):
             _refuse("decode", self.decode, "write a function from bytes to the payload")
         if type(self.transactional) is not bool:
             _refuse("transactional", self.transactional, "write True or False")
-        for name in ("retry_if", "describe", "identity"):
-            self._refuse_coroutine(name)
-
-    def _refuse_coroutine(self, name: str) -> None:
-        value = getattr(self, name)
-        if value is None or (name == "identity" and value in KINDS):
-            return
-        if not callable(value) or inspect.iscoroutinefunction(value):
-            _refuse(name, value, "write a plain function of two arguments (not async)")
+        for name, of in (
+            ("retry_if", "(error, metadata)"),
+            ("describe", "(payload, metadata)"),
+            ("identity", "(payload, metadata)"),
+        ):
+            value = getattr(self, name)
+            if value is None or (name == "identity" and not callable(value)):
+                continue
+            if not callable(value) or is_async(value) or _misfit(value, 2):
+                _refuse(name, value, f"write a plain function of {of}, not async")
 
     def check_handler(self, handler: Callable[..., Any]) -> None:
         """Refuse a handler that cannot be called the way these options ask for.
@@ -78,12 +79,29 @@ class Options:
         if not inspect.iscoroutinefunction(handler):
             msg = f"@checkpoint decorates a coroutine function: write `async def {name}({wanted})`"
             raise ConfigurationError(msg)
-        arguments = [None] * (3 if self.transactional else 2)
-        try:
-            inspect.signature(handler).bind(*arguments)
-        except TypeError as error:
-            msg = f"the handler {name} must take ({wanted}): {error}"
-            raise ConfigurationError(msg) from error
+        misfit = _misfit(handler, 3 if self.transactional else 2)
+        if misfit is not None:
+            msg = f"the handler {name} must take ({wanted}): {misfit}"
+            raise ConfigurationError(msg)
+
+
+def is_async(function: Callable[..., Any]) -> bool:
+    """Return whether what a function returns is to be awaited, also of an object that is called."""
+    called = type(function).__call__
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called)
+
+
+def _misfit(function: Callable[..., Any], arguments: int) -> TypeError | None:
+    """Return why a function cannot be called with so many arguments, None when it can."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return None  # Written in C, it does not say.
+    try:
+        signature.bind(*[None] * arguments)
+    except TypeError as misfit:
+        return misfit
+    return None
 
 
 def _refuse(name: str, value: object, instead: str) -> None:

@@ -15,6 +15,8 @@ T = TypeVar("T")
 
 REMINDER = 30.0
 """Seconds between two log lines of one outage."""
+PAUSE = 1.0
+"""Seconds between the last line of one outage and the first of the next."""
 
 
 class Outages:
@@ -28,29 +30,37 @@ class Outages:
         self.since: float | None = None
         """Monotonic time at which the outage that goes on now began; None: there is none."""
         self._backoff = backoff or Backoff(min=0.05, max=2.0, jitter=0.5)
-        self._said = 0.0
+        self._waiting = 0
+        self._said = float("-inf")
+        self._announced = False
 
     async def ride_out(self, work: Callable[[], Awaitable[T]]) -> T:
         """Return what `work` returns, as soon as the database lets it."""
         attempt = 0
-        while True:
-            try:
-                result = await work()
-            except (SQLAlchemyError, OSError) as error:
-                attempt += 1
-                self._goes_on(error)
-                await asyncio.sleep(self._backoff.delay(attempt))
-            else:
-                self._is_over()
-                return result
+        try:
+            while True:
+                try:
+                    result = await work()
+                    break
+                except (SQLAlchemyError, OSError) as error:
+                    attempt += 1
+                    self._waiting += attempt == 1
+                    self._goes_on(error)
+                    await asyncio.sleep(self._backoff.delay(attempt))
+        finally:
+            self._waiting -= attempt > 0
+        # What one lane can do says nothing for another that still waits.
+        if not self._waiting:
+            self._is_over()
+        return result
 
     def _goes_on(self, error: Exception) -> None:
         now = time.monotonic()
         if self.since is None:
             self.since = now
-        elif now - self._said < REMINDER:
+        if now - self._said < (REMINDER if self._announced else PAUSE):
             return
-        self._said = now
+        self._said, self._announced = now, True
         cause = getattr(error, "orig", None) or error
         log(
             logging.WARNING,
@@ -60,7 +70,10 @@ class Outages:
         )
 
     def _is_over(self) -> None:
-        if self.since is not None:
-            lasted = round(time.monotonic() - self.since, 1)
-            self.since = None
+        if self.since is None:
+            return
+        lasted = round(time.monotonic() - self.since, 1)
+        self.since = None
+        if self._announced:
+            self._announced = False
             log(logging.INFO, "checkpoint.database_available", after_seconds=lasted)

@@ -8,7 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.checkpoint import queries, store
-from app.checkpoint.attempts import FailedAttempt, Handler
+from app.checkpoint.attempts import FailedAttempt, Handler, cancellations
 from app.checkpoint.database import Database, is_misfit, is_outage
 from app.checkpoint.events import Event, Record
 from app.checkpoint.identity import Identifier
@@ -100,7 +100,8 @@ class Pipeline:
             lane.attempts[event.record.offset] = answer
             if session is not None and answer is not earlier:
                 raise _RolledBackError(_rerun(done, answer))
-            if answer.retry_at is not None:
+            if answer.retry_at is not None or (lane.stopping.is_set() and cancellations()):
+                # A handler that turns its cancellation into an error of its own has not failed.
                 return Progress(done=done, outcomes=outcomes, delay=answer.delay())
             outcomes.failed.append(answer)
         return Progress(done=len(events), outcomes=outcomes)
@@ -147,6 +148,7 @@ class Pipeline:
         try:
             async with self._database.engine.begin() as connection:
                 known = await queries.known(connection, events)
+                self._reports.probed(events, time.perf_counter() - started)
                 # The handler may call commit(): only this transaction's end commits.
                 async with AsyncSession(
                     connection, expire_on_commit=False, join_transaction_mode="rollback_only"

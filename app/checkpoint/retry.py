@@ -1,9 +1,12 @@
 """When a failed attempt is tried again, and after how long."""
 
 import random
+import sys
 from dataclasses import dataclass
 
 from app.checkpoint.errors import ConfigurationError
+
+LARGEST = sys.float_info.max
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,23 +24,29 @@ class Backoff:
 
     def __post_init__(self) -> None:
         """Refuse values that make no delay."""
-        if not 0 <= self.min <= self.max < float("inf"):
-            msg = f"Backoff(min={self.min}, max={self.max}): write 0 <= min <= max, in seconds"
-            raise ConfigurationError(msg)
-        if not 1 <= self.multiplier < float("inf"):
-            msg = f"Backoff(multiplier={self.multiplier}): write 1 or more"
-            raise ConfigurationError(msg)
+        for name in self.__slots__:
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                _refuse(f"{name}={value!r}", "write a number")
+        if not 0 <= self.min <= self.max <= LARGEST:
+            _refuse(f"min={self.min}, max={self.max}", "write 0 <= min <= max, in seconds")
+        if not 1 <= self.multiplier <= LARGEST:
+            _refuse(f"multiplier={self.multiplier}", "write 1 or more")
         if not 0 <= self.jitter <= 1:
-            msg = f"Backoff(jitter={self.jitter}): write a share between 0 and 1"
-            raise ConfigurationError(msg)
+            _refuse(f"jitter={self.jitter}", "write a share between 0 and 1")
 
     def delay(self, attempt: int, chance: float | None = None) -> float:
         """Return the seconds to wait after attempt 1, 2, …; `chance` replaces the dice."""
         if chance is None:
             chance = random.random()  # noqa: S311 - spreads load, guards nothing
         try:
-            delay = self.min * self.multiplier ** (attempt - 1)
+            delay = self.min * float(self.multiplier) ** (attempt - 1)
         except OverflowError:
-            delay = self.max
+            delay = self.max if self.min else 0.0
         spread = 1 + self.jitter * (2 * chance - 1)
         return max(self.min, min(self.max, min(delay, self.max) * spread))
+
+
+def _refuse(values: str, instead: str) -> None:
+    msg = f"Backoff({values}) cannot work: {instead}"
+    raise ConfigurationError(msg)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from faust.types import AgentT
+from mode.utils.objects import canonshortname
 
 from app.checkpoint.attempts import Handler
 from app.checkpoint.database import Database
@@ -14,7 +15,6 @@ from app.checkpoint.errors import ConfigurationError
 from app.checkpoint.events import Headers, make_record
 from app.checkpoint.lanes import settle_alone
 from app.checkpoint.models import Model
-from app.checkpoint.notifications import Notifications
 from app.checkpoint.outages import Outages
 from app.checkpoint.outcomes import Ack
 from app.checkpoint.pipeline import Pipeline
@@ -64,7 +64,7 @@ async def process(  # noqa: PLR0913 - one for each field of a message
     """Run one event through decoding, dedupe, the handler with its retries, and recording.
 
     Retries follow at once, without backoff. Without a database to write `into`, each call gets an
-    empty one, and nothing is a duplicate.
+    empty one, and nothing is a duplicate. Who listens to the checkpoint's notifications is told.
     """
     record = make_record(
         value,
@@ -88,12 +88,14 @@ async def process(  # noqa: PLR0913 - one for each field of a message
 
 
 def _pipeline(agent: AgentT[Any] | Checkpointed, into: Database) -> Pipeline:
-    decorated = agent if isinstance(agent, Checkpointed) else agent.fun
-    if not isinstance(decorated, Checkpointed):
+    if isinstance(agent, Checkpointed):
+        decorated, name = agent, canonshortname(agent)
+    elif isinstance(agent.fun, Checkpointed):
+        decorated, name = agent.fun, agent.name
+    else:
         msg = f"{agent} is not checkpointed: decorate its handler with @checkpoint()"
         raise ConfigurationError(msg)
     options = replace(decorated.options, backoff=Backoff(min=0.0, max=0.0, jitter=0.0))
-    name = f"{decorated.function.__module__}.{decorated.function.__name__}"
     handler = Handler(decorated.function, options, agent=name, group_id=GROUP_ID)
-    reports = Reports(handler, Notifications())
+    reports = Reports(handler, decorated.checkpoint.notifications)
     return Pipeline(handler, database=into, outages=Outages(), reports=reports)
