@@ -320,6 +320,8 @@ async def test_what_a_server_cannot_do_now_is_an_outage(
 
 async def test_what_sqlite_cannot_do_now_is_an_outage(sqlite_url: str, tmp_path: Path) -> None:
     """A file that another process writes to, that is full, or that cannot be opened."""
+    # First: the driver's thread still has something to say to the event loop after it.
+    await outage(sqlite3.SQLITE_CANTOPEN, missing(tmp_path))
     async with database(sqlite_url) as tables:
         await write(tables, 1)
         await execute(tables, "PRAGMA busy_timeout = 0")
@@ -331,7 +333,6 @@ async def test_what_sqlite_cannot_do_now_is_an_outage(sqlite_url: str, tmp_path:
         await outage(sqlite3.SQLITE_FULL, write(tables, *range(2, 1000)))
         await execute(tables, "PRAGMA query_only = 1")
         await outage(sqlite3.SQLITE_READONLY, execute(tables, DELETE))
-    await outage(sqlite3.SQLITE_CANTOPEN, missing(tmp_path))
 
 
 async def missing(folder: Path) -> None:
