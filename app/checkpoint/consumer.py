@@ -5,26 +5,34 @@ on the stock consumer and fails when upstream changes one of these methods:
 
 - `_drain_messages` starts four asyncio tasks for each message. Here the records of a checkpointed
   partition go to its lanes in one call.
+- `getmany` throws away what was fetched while partitions changed hands, and seeks back only where
+  the group has committed something. Here it is kept when its partition is, and else another's.
 - `_new_offset` commits past one unfinished event, and `_add_gap` counts the live message as part of
   the gap that compaction or a transaction marker left before it. Here an offset may be committed
-  when every event delivered before it is acknowledged, whatever gaps lie between.
+  when every event delivered before it is acknowledged, whatever gaps lie between or behind.
+- `_should_commit` never goes back, as a partition does whose topic was made anew.
 - `_commit_offsets` remembers an offset as committed although the commit failed.
 - `wait_empty` knows nothing of lanes: they are drained first.
+- `_create_worker_consumer` would deliver the messages of aborted transactions.
 """
 
 import asyncio
-import contextlib
+import logging
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import faust
+from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import ConsumerStoppedError
 from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka
 from faust.types import TP
 
+from app.checkpoint.events import Record
 from app.checkpoint.lanes import Lanes
+from app.checkpoint.notifications import log
 
 TESTED_FAUST = "0.15."
 """Versions whose methods are replaced here."""
@@ -36,14 +44,85 @@ NO_PARTITION = TP("", -1)
 """Fetched when every lane is full: the group must see us poll, and nothing may come of it."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """What one fetch brought."""
+
+    records: dict[TP, list[Record]]
+    positions: dict[TP, int]
+    """Of each partition asked for: where the next fetch begins, past all markers and gaps."""
+    assignment: Any
+    """The assignment that it was fetched under; a new one begins at the committed offsets."""
+
+
+class Delivered:
+    """The offsets of one partition that a plain agent has not acknowledged yet, in order."""
+
+    def __init__(self) -> None:
+        self._offsets: deque[int] = deque()
+        self._position: int | None = None
+
+    def add(self, offset: int) -> None:
+        """Remember that an event was delivered."""
+        self._offsets.append(offset)
+
+    def position(self, acknowledged: set[int]) -> int | None:
+        """Return the offset that may be committed, and forget what was acknowledged before it."""
+        while self._offsets and self._offsets[0] in acknowledged:
+            self._position = self._offsets[0] + 1
+            acknowledged.discard(self._offsets.popleft())
+        return self._position
+
+
+class ConsumerThread(aiokafka.AIOKafkaConsumerThread):
+    """Faust's thread that speaks to Kafka; tells more of a fetch than its records."""
+
+    async def fetch(self, partitions: set[TP], timeout: float) -> Fetched:  # noqa: ASYNC109 - aiokafka's
+        """Wait for records of these partitions for at most so many seconds."""
+        fetched: Fetched = await self.call_thread(self._fetch, partitions, timeout)
+        return fetched
+
+    def assignment_in_force(self) -> Any:
+        """Return the assignment that holds now, an object that is replaced by each rebalance."""
+        subscription = self._ensure_consumer()._subscription.subscription  # noqa: SLF001 - not public
+        return subscription and subscription.assignment
+
+    async def _fetch(self, partitions: set[TP], seconds: float) -> Fetched:
+        consumer = self._ensure_consumer()
+        records = await self._fetch_records(consumer, partitions, seconds)
+        # Nothing is awaited from here on: the positions are those right behind the records.
+        assignment = self.assignment_in_force()
+        positions = {}
+        for tp in partitions if assignment else ():
+            state = assignment.state_value(tp)
+            if state and state.has_valid_position:
+                positions[tp] = state.position
+        return Fetched(
+            records={ensure_TP(tp): of_partition for tp, of_partition in records.items()},
+            positions=positions,
+            assignment=assignment,
+        )
+
+    def _create_worker_consumer(self, transport: aiokafka.Transport) -> AIOKafkaConsumer:
+        consumer = super()._create_worker_consumer(transport)
+        # What a producer took back has never happened. No setting of Faust's says this alone.
+        consumer._isolation_level = "read_committed"  # noqa: SLF001 - read when it is started
+        return consumer
+
+
 class Consumer(aiokafka.Consumer):
     """Delivers checkpointed topics to their lanes, and all others to their agents as Faust does."""
+
+    _thread: ConsumerThread
 
     def __init__(self, transport: "Transport", *args: Any, **kwargs: Any) -> None:
         super().__init__(transport, *args, **kwargs)
         self.lanes = transport.lanes
-        self._delivered: defaultdict[TP, deque[int]] = defaultdict(deque)
-        self._acknowledged: dict[TP, int] = {}
+        self._positions: dict[TP, int] = {}
+        self._delivered: defaultdict[TP, Delivered] = defaultdict(Delivered)
+
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def _drain_messages(self, fetcher: Any) -> None:
         try:
@@ -59,47 +138,93 @@ class Consumer(aiokafka.Consumer):
             return
         full = self.lanes.full()
         active = self._get_active_partitions() - full
-        generation = self.app.consumer_generation_id
         timeout = FULL_POLL_SECONDS if full else POLL_SECONDS
-        fetched = await self._getmany(active or {NO_PARTITION}, timeout)
-        if fetched and not (self.flow_active and self.app.consumer_generation_id == generation):
-            # A rebalance came between: the partitions may be another worker's by now.
-            with contextlib.suppress(Exception):
-                await self.perform_seek()
-            return
-        for tp, records in fetched.items():
-            await self._deliver(ensure_TP(tp), records)
+        positions = self._positions
+        fetched = await self._thread.fetch(active or {NO_PARTITION}, timeout)
+        # The recovery of a table seeks to where it wants to begin before the flow is resumed.
+        wanted = [tp for tp in fetched.records if self.flow_active or not self._is_changelog_tp(tp)]
+        for tp in wanted:
+            if not await self._holds(fetched):
+                return
+            self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
+            await self._deliver(tp, fetched)
+        if await self._holds(fetched):
+            positions.update(fetched.positions)
 
-    async def _deliver(self, tp: TP, records: list[Any]) -> None:
-        self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
+    async def _holds(self, fetched: Fetched) -> bool:
+        """Return whether the partitions are still those that were fetched, once the flow resumes.
+
+        What comes in while they change hands may be of the new assignment, and is not fetched
+        again where the group has committed nothing. Of an old one, it may be another worker's.
+        """
+        if not self.flow_active:
+            await self.wait_first(self.can_resume_flow.wait())
+        return self.flow_active and self._thread.assignment_in_force() is fetched.assignment
+
+    async def _deliver(self, tp: TP, fetched: Fetched) -> None:
+        records = fetched.records[tp]
+        first, expected = records[0].offset, self._positions.pop(tp, 0)
+        if first < expected and not self._is_changelog_tp(tp):
+            await self._rewind(tp, first, expected)
+            if not await self._holds(fetched):
+                return
         if tp.topic in self.lanes:
             self.lanes.deliver(tp, records)
             return
         acks = self.app.topics.acks_enabled_for(tp.topic)
         for record in records:
+            if not await self._holds(fetched):
+                return
             read = self._read_offset[tp]
-            if not self.flow_active or (read is not None and record.offset < read):
+            if read is not None and record.offset < read:
                 continue
             if acks:
-                self._delivered[tp].append(record.offset)
+                self._delivered[tp].add(record.offset)
             await self.wait_first(
                 self.callback(self._to_message(tp, record)), self.suspend_flow.wait()
             )
-            self._read_offset[tp] = record.offset
+            self._read_offset[tp] = record.offset + 1
+
+    async def _rewind(self, tp: TP, offset: int, expected: int) -> None:
+        """Begin again where the broker does: the topic was made anew or lost its end, or a seek."""
+        log(
+            logging.WARNING,
+            "checkpoint.partition_rewound",
+            topic=tp.topic,
+            partition=tp.partition,
+            offset=offset,
+            expected=expected,
+        )
+        await self.lanes.rewind(tp, offset)
+        self._forget(tp)
+        for offsets in (self._acked_index, self._read_offset, self._committed_offset):
+            offsets.pop(tp, None)
+
+    def _forget(self, tp: TP) -> None:
+        self._positions.pop(tp, None)
+        self._delivered.pop(tp, None)
+
+    async def perform_seek(self) -> None:
+        """Seek back to the committed offsets; lanes pass over what they hold already."""
+        self._positions = {}
+        await super().perform_seek()
 
     def _new_offset(self, tp: TP) -> int | None:
         if tp.topic in self.lanes:
-            return self.lanes.position(tp)
-        delivered, acked = self._delivered[tp], self._acked_index[tp]
+            # With nothing left to settle, the markers behind the last event are passed as well.
+            position = self.lanes.position(tp)
+            return position if self.lanes.busy(tp) else self._positions.get(tp, position)
         self._acked[tp].clear()
-        while delivered and delivered[0] in acked:
-            self._acknowledged[tp] = delivered[0] + 1
-            acked.discard(delivered.popleft())
-        return self._acknowledged.get(tp)
+        return self._delivered[tp].position(self._acked_index[tp])
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
-        partitions = {*self.lanes.partitions(), *self._delivered}
+        partitions = {*self.lanes.partitions(), *self._positions, *self._delivered}
         return (tp for tp in partitions if topics is None or tp in topics or tp.topic in topics)
+
+    def _should_commit(self, tp: TP, offset: int) -> bool:
+        if tp.topic in self.lanes:
+            return offset > 0 and offset != self._committed_offset[tp]
+        return super()._should_commit(tp, offset)
 
     async def _commit_offsets(
         self,
@@ -115,18 +240,20 @@ class Consumer(aiokafka.Consumer):
     async def wait_empty(self) -> None:
         """Settle the events in hand within the grace time, and commit."""
         await self.lanes.drain()
+        # It may not know of the last events, and ours would be taken for the same.
+        await self.maybe_wait_for_commit_to_finish()
         await super().wait_empty()
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Settle and commit before the partitions are given up."""
         self.stop_flow()
         await self.lanes.drain()
+        await self.maybe_wait_for_commit_to_finish()
         await self.commit()
         await super().on_partitions_revoked(revoked)
         self.lanes.close()
         for tp in revoked:
-            self._delivered.pop(tp, None)
-            self._acknowledged.pop(tp, None)
+            self._forget(tp)
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Look for a stuck stream; lanes have none, Faust would report them as stuck."""

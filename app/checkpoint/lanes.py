@@ -212,7 +212,7 @@ class Lanes:
     def _ended(self, lane: Lane, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
         if task.cancelled() and not lane.stopping.is_set():
-            # Else a handler that cancels its own task would leave the partition standing in silence.
+            # Else a handler that cancels its own task would leave its partition standing, unsaid.
             error = RuntimeError(f"{task.get_name()} was cancelled, but not by the worker")
         if error is not None:
             logger.critical("checkpoint.lane_crashed", exc_info=error)
