@@ -11,7 +11,7 @@ from app.checkpoint.errors import ConfigurationError
 from app.checkpoint.events import Metadata
 from app.checkpoint.identity import KINDS, Identity
 from app.checkpoint.outcomes import Ack
-from app.checkpoint.retry import Backoff
+from app.checkpoint.retry import LARGEST, Backoff
 
 RetryIf: TypeAlias = Callable[[Exception, Metadata], bool]
 Decode: TypeAlias = Callable[[bytes], Any]
@@ -48,7 +48,7 @@ class Options:
         if self.timeout is not None and (
             isinstance(self.timeout, bool)
             or not isinstance(self.timeout, int | float)
-            or not 0 < self.timeout < float("inf")
+            or not 0 < self.timeout <= LARGEST
         ):
             _refuse("timeout", self.timeout, "write seconds above 0, or None for no limit")
         if not callable(self.identity) and self.identity not in KINDS:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from app.checkpoint.errors import ConfigurationError
 
 LARGEST = sys.float_info.max
+"""What is beyond is no time: an integer of 400 digits is below infinity and still no float."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
