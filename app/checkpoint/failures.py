@@ -84,7 +84,8 @@ def origin(headers: Headers, timestamp: float | None) -> str:
 
     A header value that is not UTF-8 text stands as `{"base64": "…"}`.
     """
-    listed = [[clean(name, 1_000_000), _header(value)] for name, value in headers]
+    # Whole, NUL included: JSON escapes it. Half a surrogate pair it cannot.
+    listed = [[name.encode("utf-8", "replace").decode(), _header(value)] for name, value in headers]
     return orjson.dumps({"headers": listed, "timestamp": timestamp}).decode()
 
 

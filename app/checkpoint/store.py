@@ -7,10 +7,12 @@ from typing import Any
 import orjson
 from sqlalchemy import Insert, Table, case, delete, insert, or_, update
 from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.checkpoint import failures
 from app.checkpoint.attempts import FailedAttempt, Handler
+from app.checkpoint.database import is_misfit, is_outage
 from app.checkpoint.events import Event
 from app.checkpoint.models import EventRow, FailureRow, sort_key
 from app.checkpoint.outcomes import Ack, Skip
@@ -58,8 +60,8 @@ async def record(
         await _insert_events(connection, rows, all_new=all_new)
     if outcomes.resolved:
         await _resolve_failures(connection, outcomes.resolved)
-    for failed in outcomes.failed:
-        await _save_failure(connection, _failure_row(handler, failed))
+    if outcomes.failed:
+        await _save_failures(connection, [_failure_row(handler, each) for each in outcomes.failed])
 
 
 async def clear(connection: AsyncConnection) -> None:
@@ -112,6 +114,27 @@ async def _resolve_failures(connection: AsyncConnection, identities: list[bytes]
         .where(FailureRow.open_key.in_(identities))
         .values(status="resolved", open_key=None)
     )
+
+
+async def _save_failures(connection: AsyncConnection, rows: list[Row]) -> None:
+    if connection.dialect.name != "postgresql":
+        for row in rows:
+            await _save_failure(connection, row)
+        return
+    try:
+        async with connection.begin_nested():
+            for row in rows:
+                await _save_failure(connection, row)
+    except DBAPIError as error:
+        if is_outage(error) or is_misfit(error):
+            raise
+        # Its `json` may refuse what the decoder took, by its depth for one. Bytes it always takes.
+        for row in rows:
+            await _save_failure(connection, row | _as_bytes(row["payload"], row["payload_raw"]))
+
+
+def _as_bytes(payload: str | None, raw: bytes | None) -> Row:
+    return {"payload": None, "payload_raw": raw if payload is None else payload.encode()}
 
 
 async def _save_failure(connection: AsyncConnection, row: Row) -> None:

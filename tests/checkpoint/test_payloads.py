@@ -1,0 +1,197 @@
+"""Whatever a producer sends ends as a row that gives it back byte for byte, on every database."""
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator, Sequence
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import make_url, select
+
+from app.checkpoint import Ack, Checkpoint, Metadata, ack
+from app.checkpoint.database import Database
+from app.checkpoint.decorator import Checkpointed
+from app.checkpoint.events import Headers
+from app.checkpoint.models import EventRow, FailureRow
+from app.checkpoint.testing import database, process
+from tests.payloads import MESSAGES, PAYLOADS
+from tests.servers import PostgreSQL
+
+checkpoint = Checkpoint("sqlite:///:memory:", max_retries=0)
+
+
+@checkpoint()
+async def accept_json(_: Any, metadata: Metadata) -> Ack:
+    """Acknowledge all that the default decoder takes."""
+    return ack(metadata.offset, 0)
+
+
+@checkpoint(decode=bytes)
+async def accept_bytes(_: bytes | None, metadata: Metadata) -> Ack:
+    """Acknowledge everything."""
+    return ack(metadata.offset, 0)
+
+
+@checkpoint(decode=bytes)
+async def refuse(_: bytes | None, metadata: Metadata) -> Ack:
+    """Fail at everything."""
+    raise LookupError(metadata.offset)
+
+
+HANDLERS = [accept_json, accept_bytes, refuse]
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
+json_texts = st.builds(
+    lambda value, ascii_only, indent: json.dumps(value, ensure_ascii=ascii_only, indent=indent),
+    json_values,
+    st.booleans(),
+    st.sampled_from([None, 1, "\t"]),
+).map(lambda text: text.encode("utf-8", "surrogatepass"))
+values = st.one_of(
+    st.binary(),
+    json_texts,
+    st.text().map(str.encode),
+    st.sampled_from([value for value in PAYLOADS.values() if len(value) < 10_000]),
+)
+"""JSON of all kinds, what is nearly JSON, and anything else."""
+
+
+@pytest.fixture
+async def tables(database_url: str) -> AsyncIterator[Database]:
+    """Return a database with empty tables, of each kind in turn."""
+    async with database(database_url) as opened:
+        yield opened
+
+
+async def rows_of(tables: Database, model: Any, agent: Checkpointed) -> Sequence[Any]:
+    """Return the rows that an agent's events have in one of the tables."""
+    wanted = select(model.__table__).where(model.agent == f"{__name__}.{agent.function.__name__}")
+    async with tables.engine.connect() as connection:
+        return (await connection.execute(wanted)).all()
+
+
+async def read(tables: Database, model: Any, agent: Checkpointed) -> dict[int, Any]:
+    """Return an agent's rows by offset."""
+    return {row.offset: row for row in await rows_of(tables, model, agent)}
+
+
+def value_in(row: Any) -> bytes | None:
+    """Return the value that a row gives back."""
+    assert row.payload is None or row.payload_raw is None
+    value: bytes | None = row.payload_raw if row.payload is None else row.payload.encode()
+    return value
+
+
+async def test_every_message_ends_as_a_row_that_gives_it_back(tables: Database) -> None:
+    """With the key, and a checksum that `b2sum -l 128` would find; JSON is there as its text."""
+    messages = list(MESSAGES.values())
+    for offset, message in enumerate(messages):
+        for agent in HANDLERS:
+            await process(
+                agent,
+                message.value,
+                into=tables,
+                offset=offset,
+                key=message.key,
+                headers=message.headers,
+                timestamp=1.5,
+            )
+    for agent in HANDLERS:
+        events = await read(tables, EventRow, agent)
+        failures = await read(tables, FailureRow, agent)
+        assert events.keys() == {
+            offset for offset, message in enumerate(messages) if accepts(agent, message.value)
+        }
+        assert events.keys() | failures.keys() == set(range(len(messages)))
+        assert events.keys().isdisjoint(failures)
+        for offset, row in (events | failures).items():
+            message = messages[offset]
+            assert (row.key, value_in(row)) == (message.key, message.value)
+            assert row.checksum == checksum(message.value)
+            assert (row.payload is not None) == is_json(message.value)
+        for offset, row in failures.items():
+            assert headers_in(row) == messages[offset].headers
+
+
+@pytest.mark.parametrize("server", ["sqlite", "postgresql", "mariadb"])
+def test_any_bytes_come_back(request: pytest.FixtureRequest, server: str) -> None:
+    """Whether the event succeeds or fails."""
+    url = request.getfixturevalue(f"{server}_url")
+
+    @given(st.lists(values, max_size=10))
+    @settings(deadline=None, max_examples=50)
+    def check(sent: list[bytes]) -> None:
+        asyncio.run(_check(url, sent))
+
+    check()
+
+
+async def _check(url: str, sent: list[bytes]) -> None:
+    async with database(url) as tables:
+        for agent in HANDLERS:
+            for value in sent:
+                await process(agent, value, into=tables)
+            rows = [
+                *await rows_of(tables, EventRow, agent),
+                *await rows_of(tables, FailureRow, agent),
+            ]
+            given_back = {row.checksum: value_in(row) for row in rows}
+            for value in sent:
+                assert given_back[checksum(value)] == value
+
+
+async def test_json_that_is_too_deep_for_the_server_is_kept_as_bytes(
+    postgresql: PostgreSQL, postgresql_url: str
+) -> None:
+    """Its partition goes on: a server with a small stack refuses what the decoder takes."""
+    user = make_url(postgresql_url).username
+    async with database(postgresql_url):
+        postgresql.execute(f"ALTER ROLE {user} SET max_stack_depth = '100kB'")
+    value = PAYLOADS["arrays nested 1,024 deep"]
+    async with database(postgresql_url) as tables, asyncio.timeout(30):
+        for agent in (accept_json, refuse):
+            result = await process(agent, value, into=tables)
+            assert result.outcome == "failed"
+            [row] = (await read(tables, FailureRow, agent)).values()
+            assert row.payload_raw == value
+
+
+def accepts(agent: Checkpointed, value: bytes | None) -> bool:
+    """Return whether an agent acknowledges a value."""
+    return agent is accept_bytes or (agent is accept_json and (value is None or is_json(value)))
+
+
+def is_json(value: bytes | None) -> bool:
+    """Return whether a value is JSON to the default decoder."""
+    try:
+        orjson.loads(value or b"")
+    except orjson.JSONDecodeError:
+        return False
+    return True
+
+
+def checksum(value: bytes | None) -> bytes | None:
+    """Return what `b2sum -l 128` says of a value."""
+    return None if value is None else blake2b(value, digest_size=16).digest()
+
+
+def headers_in(row: Any) -> Headers:
+    """Return the headers that a failure row gives back."""
+    return tuple(
+        (name, value if value is None else bytes_in(value))
+        for name, value in orjson.loads(row.metadata)["headers"]
+    )
+
+
+def bytes_in(value: str | dict[str, str]) -> bytes:
+    """Return the value of a header, which stands as text or in base64."""
+    return value.encode() if isinstance(value, str) else base64.b64decode(value["base64"])
