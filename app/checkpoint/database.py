@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from sqlalchemy import URL, Connection, Table, event, inspect, make_url
+from sqlalchemy import URL, Connection, Table, event, inspect, make_url, text
 from sqlalchemy.engine.interfaces import ExceptionContext
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from app.checkpoint.errors import SchemaError
@@ -107,9 +107,19 @@ class Database:
             SchemaError: something is missing; names it and the command to run.
         """
         async with self.engine.connect() as connection:
+            await self._check_encoding(connection)
             missing = await connection.run_sync(_missing)
         if missing:
             msg = f"the database lacks {missing}: run `{UPGRADE}`"
+            raise SchemaError(msg)
+
+    async def _check_encoding(self, connection: AsyncConnection) -> None:
+        if self.dialect != "postgresql":
+            return
+        encoding = await connection.scalar(text("SHOW server_encoding"))
+        if encoding != "UTF8":
+            # It would refuse texts that others hold, failures among them: events could never end.
+            msg = f"the database's encoding is {encoding}: create it anew with ENCODING 'UTF8'"
             raise SchemaError(msg)
 
     async def close(self) -> None:

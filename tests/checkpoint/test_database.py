@@ -19,6 +19,7 @@ from app.checkpoint.errors import SchemaError
 from app.checkpoint.models import EventRow
 from app.checkpoint.testing import database
 from tests.checkpoint.test_models import row
+from tests.servers import PostgreSQL
 from tests.servers.sql import DatabaseServer
 
 Provoke: TypeAlias = Callable[[str, DatabaseServer], Awaitable[object]]
@@ -103,6 +104,19 @@ async def test_a_schema_that_is_not_ours_is_refused(
         await tables.check_schema()
     assert f"lacks {missing}:" in str(caught.value)
     assert f"`{UPGRADE}`" in str(caught.value)
+
+
+async def test_a_database_that_holds_few_texts_is_refused(
+    postgresql: PostgreSQL, postgresql_url: str
+) -> None:
+    """PostgreSQL converts what it is sent to the database's encoding, and refuses what it cannot."""
+    name = make_url(postgresql_url).database
+    postgresql.execute(f"DROP DATABASE {name}")
+    options = "ENCODING 'LATIN1' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"
+    postgresql.execute(f"CREATE DATABASE {name} OWNER {name} {options}")
+    async with database(postgresql_url) as tables:
+        with pytest.raises(SchemaError, match="LATIN1: create it anew with ENCODING 'UTF8'"):
+            await tables.check_schema()
 
 
 async def execute(tables: Database, *statements: str) -> None:
