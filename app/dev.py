@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 WORKER = ("faust", "-q", "-A", "app", "worker", "-l", "info")
+GUARD = 'read -r _; kill -s TERM "$1"'
 BROKER_SECONDS = 5
 """How long a broker may take to answer."""
 DEMO_SECONDS = 1.0
@@ -85,13 +86,16 @@ def _run(stop: threading.Event, stack: ExitStack) -> int:
             "FAUST_DATADIR": stack.enter_context(tempfile.TemporaryDirectory()),
         }
         settings = Settings.from_environment(environ)
-    asyncio.run(_check_database(settings.database_url))
+    _check_database(settings.database_url)
     _migrate(settings.database_url)
     if own_broker and own_database:
         asyncio.run(_clear(settings.database_url))
-    demo = own_broker or _on_this_machine(settings.broker_url)
+    if stop.is_set():
+        return 0
+    demo = own_broker or on_this_machine(settings.broker_url)
     _welcome(settings, own_broker=own_broker, own_database=own_database, demo=demo)
     worker = _start_worker(environ)
+    guard = _start_guard(worker)
     try:
         for order in _orders():
             if stop.wait(DEMO_SECONDS) or worker.poll() is not None:
@@ -102,6 +106,9 @@ def _run(stop: threading.Event, stack: ExitStack) -> int:
     finally:
         # The broker ends last, with its producer: the worker still has offsets to commit.
         status = _end(worker, stop)
+        # Before its pipe is closed: by now, the id that it would signal may be a stranger's.
+        guard.kill()
+        guard.communicate()
     return status
 
 
@@ -168,26 +175,45 @@ def _hosts(broker_url: str) -> list[str]:
     return re.findall(r"//([^/;]+)", broker_url)
 
 
-def _on_this_machine(broker_url: str) -> bool:
+def on_this_machine(broker_url: str) -> bool:
     """Return whether demo orders can do no harm: a broker elsewhere may be in real use."""
     return {host.partition(":")[0] for host in _hosts(broker_url)} <= THIS_MACHINE
 
 
-async def _check_database(database_url: str) -> None:
+def _check_database(database_url: str) -> None:
+    sqlite = database_url.startswith("sqlite")
+    try:
+        if sqlite:
+            _lock(database_url)
+        else:
+            asyncio.run(_connect(database_url))
+    except Exception as error:  # each driver has its own for what is wrong with a URL
+        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        if sqlite:
+            advice = f"make it and its folder writable (in {ROOT}), or set DATABASE_URL"
+        else:
+            advice = "start it, correct DATABASE_URL, or leave that empty to get an embedded one"
+        msg = f"The database {_shown(database_url)} cannot be used ({reason}): {advice}"
+        raise DevError(msg) from error
+
+
+def _lock(database_url: str) -> None:
+    from sqlalchemy import create_engine, make_url
+
+    # Not by the async driver: when it cannot open the file, its thread complains that we are gone.
+    engine = create_engine(make_url(database_url).set(drivername="sqlite"))
+    with engine.connect() as connection:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    engine.dispose()
+
+
+async def _connect(database_url: str) -> None:
     from app.checkpoint.database import Database
 
     database = Database(database_url)
     try:
         async with database.engine.connect():
             pass
-    except Exception as error:  # each driver has its own for what is wrong with a URL
-        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-        if database.dialect == "sqlite":
-            advice = f"make it and its folder writable (in {ROOT}), or set DATABASE_URL"
-        else:
-            advice = "start it, correct DATABASE_URL, or leave that empty to get an embedded one"
-        msg = f"The database {_shown(database_url)} cannot be used ({reason}): {advice}"
-        raise DevError(msg) from error
     finally:
         await database.close()
 
@@ -247,6 +273,15 @@ def _start_worker(environ: dict[str, str]) -> subprocess.Popen[bytes]:
     )
 
 
+def _start_guard(worker: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
+    """Have the worker told to stop when our end of a pipe closes, as it does on SIGKILL too."""
+    return subprocess.Popen(
+        ["/bin/sh", "-c", GUARD, "guard", str(worker.pid)],
+        stdin=subprocess.PIPE,
+        process_group=0,
+    )
+
+
 def _orders() -> Iterator[dict[str, str]]:
     for number in itertools.count(1):
         yield {
@@ -272,9 +307,10 @@ def _stop(worker: subprocess.Popen[bytes], stop: threading.Event) -> int:
     worker.terminate()
     patient_until = time.monotonic() + IMPATIENCE_SECONDS
     while worker.poll() is None:
+        again = stop.wait(0.1)
         if time.monotonic() < patient_until:
             stop.clear()
-        if stop.wait(0.1):
+        elif again:
             worker.kill()
             worker.wait()
     # Told to stop before it could listen, it ended without a word.

@@ -1,6 +1,8 @@
 """Builds the service: settings, checkpoint, Faust app, web views. The only place that wires."""
 
 import logging
+import pkgutil
+from pathlib import Path
 from typing import Any
 
 import faust
@@ -10,13 +12,16 @@ from app.checkpoint import Checkpoint
 from app.settings import Settings
 from app.web import blueprint
 
+AGENTS = Path(__file__).with_name("agents")
+
 settings = Settings.load()
 
 app = faust.App(
     settings.service_name,
     broker=settings.broker_url,
     store="memory://",
-    autodiscover=["app.agents"],
+    # By name: in a package, Faust passes over a module that cannot be imported, agents and all.
+    autodiscover=[f"app.agents.{module.name}" for module in pkgutil.iter_modules([str(AGENTS)])],
     topic_allow_declare=settings.topic_allow_declare,
     topic_disable_leader=True,
     web_bind=settings.web_host,

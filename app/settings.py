@@ -94,7 +94,7 @@ def _database(value: str) -> str:
         # Not the value: a password may stand anywhere in what is not a URL.
         _refuse("DATABASE_URL", "…", str(error))
     if url.get_backend_name() == "sqlite" and url.database in {None, "", ":memory:"}:
-        _refuse("DATABASE_URL", value, "write sqlite:///file.db: what is in memory is not kept")
+        _refuse("DATABASE_URL", "…", "write sqlite:///file.db: what is in memory is not kept")
     return value
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from app.settings import Settings
+from app.web import blueprint
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -91,6 +92,12 @@ def test_the_image_asks_the_port_of_the_settings() -> None:
     port = Settings.from_environment({}).web_port
     assert f"\nEXPOSE {port}\n" in image
     assert f"or '{port}'" in image
+
+
+def test_the_image_asks_for_a_page_that_there_is() -> None:
+    """The health check asks for a view of ours."""
+    [page] = re.findall(r"\+ '(/[^']*)'", (ROOT / "Dockerfile").read_text())
+    assert page in {route.uri for route in blueprint.routes}
 
 
 def test_direct_dependencies_are_bounded() -> None:
