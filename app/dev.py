@@ -48,7 +48,7 @@ WELCOME = """\
 """
 DEMO = """\
 One order a second goes to the topic {topic}, and app/agents/orders.py handles it: change that
-file next. The worker says what becomes of the orders, at first in a few seconds."""
+file next. In a few seconds the worker counts the first ones here, and then every half minute."""
 NO_DEMO = "No demo orders are sent, because the broker is not on this machine."
 
 

@@ -73,6 +73,16 @@ def test_an_installation_for_production_is_told_what_it_lacks(tmp_path: Path) ->
     assert "`uv sync`" in sentence
 
 
+def test_ctrl_c_ends_a_start(tmp_path: Path) -> None:
+    """A Ctrl-C that comes while modules are imported ends the start, and no stack is shown."""
+    service = checkout(tmp_path)
+    settings = service / "app" / "settings.py"
+    ctrl_c = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"
+    settings.write_text(ctrl_c + settings.read_text())
+    result = run(service, "app.dev", WEB_PORT=str(free_port()))
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
 @pytest.mark.parametrize(
     ("broker_url", "here"),
     [
