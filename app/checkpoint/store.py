@@ -56,7 +56,9 @@ async def record(
         IntegrityError: with `all_new`, one of the event rows is there; without, it stays as it is.
     """
     if outcomes.acked:
-        rows = [_event_row(handler, event, ack) for event, ack in outcomes.acked]
+        # What the default decoder has taken is JSON: no need to parse it again.
+        is_json = handler.options.decode is orjson.loads
+        rows = [_event_row(handler, event, ack, is_json=is_json) for event, ack in outcomes.acked]
         await _insert_events(connection, rows, all_new=all_new)
     if outcomes.resolved:
         await _resolve_failures(connection, outcomes.resolved)
@@ -169,10 +171,8 @@ def _again(table: Table, new: Any) -> list[tuple[str, Any]]:
     return counted + [(name, new[name]) for name in table.c.keys() if name not in kept]  # noqa: SIM118
 
 
-def _event_row(handler: Handler, event: Event, ack: Ack | None) -> Row:
+def _event_row(handler: Handler, event: Event, ack: Ack | None, *, is_json: bool = False) -> Row:
     record = event.record
-    # What the default decoder has taken is JSON: no need to parse it again.
-    is_json = ack is not None and handler.options.decode is orjson.loads
     payload, raw = _payload(record.value, is_json=is_json)
     return {
         "identity": event.identity,

@@ -109,7 +109,7 @@ async def test_a_schema_that_is_not_ours_is_refused(
 async def test_a_database_that_holds_few_texts_is_refused(
     postgresql: PostgreSQL, postgresql_url: str
 ) -> None:
-    """PostgreSQL converts what it is sent to the database's encoding, and refuses what it cannot."""
+    """PostgreSQL converts what it is sent to the encoding, and refuses what it cannot."""
     name = make_url(postgresql_url).database
     postgresql.execute(f"DROP DATABASE {name}")
     options = "ENCODING 'LATIN1' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"
