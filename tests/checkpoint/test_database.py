@@ -19,7 +19,7 @@ from app.checkpoint.errors import SchemaError
 from app.checkpoint.models import EventRow
 from app.checkpoint.testing import database
 from tests.checkpoint.test_models import row
-from tests.servers import PostgreSQL
+from tests.servers import MariaDB, PostgreSQL
 from tests.servers.sql import DatabaseServer
 
 Provoke: TypeAlias = Callable[[str, DatabaseServer], Awaitable[object]]
@@ -371,6 +371,34 @@ async def test_what_a_statement_asked_for_is_no_outage(tables: Database) -> None
             await execute(tables, statement)
         assert code(caught.value) == expected
         assert not is_outage(caught.value)
+
+
+async def test_what_does_not_fit_is_refused_and_not_cut(mariadb: MariaDB, mariadb_url: str) -> None:
+    """Also where the operator has chosen otherwise."""
+    mode = mariadb.execute("SELECT @@GLOBAL.sql_mode")[0][0]
+    mariadb.execute("SET GLOBAL sql_mode = ''")
+    try:
+        async with database(mariadb_url) as tables:
+            await write(tables, 1)
+            with pytest.raises(DBAPIError, match="Data too long"):
+                await execute(tables, LONG_TOPIC)
+    finally:
+        mariadb.execute(f"SET GLOBAL sql_mode = '{mode}'")
+
+
+@pytest.mark.parametrize("server", ["postgresql", "mariadb"])
+async def test_a_transaction_sees_what_others_have_committed_meanwhile(
+    request: pytest.FixtureRequest, server: str
+) -> None:
+    """One that lost the race for an event finds the winner's row."""
+    count = select(func.count()).select_from(EventRow)
+    async with (
+        database(request.getfixturevalue(f"{server}_url")) as tables,
+        tables.engine.begin() as connection,
+    ):
+        assert await connection.scalar(count) == 0
+        await write(tables, 1)
+        assert await connection.scalar(count) == 1
 
 
 async def test_tables_that_a_statement_does_not_find_are_a_misfit(tables: Database) -> None:
