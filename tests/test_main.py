@@ -86,10 +86,10 @@ def test_every_agent_module_is_found(tmp_path: Path) -> None:
 
 
 def test_a_broken_agent_module_is_not_passed_over(tmp_path: Path) -> None:
-    """A worker without one of its agents would look well and do nothing: it does not start."""
+    """A worker without one of its agents would look well and do nothing: no command goes on."""
     service = checkout(tmp_path)
     (service / "app" / "agents" / "broken.py").write_text("import nothing_of_this_name\n")
-    result = run(service, *WORKER)
+    result = run(service, "faust", "-A", "app", "agents")
     assert result.returncode == 1
     assert "No module named 'nothing_of_this_name'" in result.stderr
     assert "app.agents.broken" in result.stderr
