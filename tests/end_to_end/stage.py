@@ -4,11 +4,13 @@ import asyncio
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from signal import SIGTERM
 from typing import Any
 from uuid import uuid4
 
 from alembic import command
 from alembic.config import Config
+from confluent_kafka import Consumer, TopicPartition
 from sqlalchemy import Executable, Row, select, union_all
 
 from app.checkpoint.database import Database
@@ -61,6 +63,14 @@ class Stage:
             worker.wait_until_ready()
         return worker
 
+    def end(self, workers: Iterable[Worker]) -> None:
+        """End workers in order, all at once."""
+        ending = list(workers)
+        for worker in ending:
+            worker.wait_until_ready()
+            worker.send(SIGTERM)
+        assert [worker.end() for worker in ending] == [0] * len(ending)
+
     def fetch(self, statement: Executable) -> Sequence[Row[Any]]:
         """Return the rows of a query."""
         return asyncio.run(self._fetch(statement))
@@ -91,6 +101,14 @@ class Stage:
             assert self.settled() == {produced.place for produced in self.ledger.entries}
 
         eventually(nothing_is_missing, timeout=timeout, interval=0.1)
+
+    def rewind(self) -> None:
+        """Have the next worker of the group begin at the first message again."""
+        settings = {"bootstrap.servers": self.kafka.bootstrap, "group.id": self.group}
+        with Consumer({**settings, "log_level": 0}) as member:
+            starts = [TopicPartition(*tp, 0) for tp in self.committed()]
+            member.commit(offsets=starts, asynchronous=False)
+        assert set(self.committed().values()) == {0}
 
     def check_committed(self, places: Iterable[Place]) -> None:
         """Check that the group has committed exactly these, and what lies before them."""

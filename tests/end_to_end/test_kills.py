@@ -1,0 +1,70 @@
+"""SIGKILL at random moments: nothing is lost, and effects happen exactly once."""
+
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.invariants import check_effects, check_nothing_is_lost, check_order
+from tests.end_to_end.journal import Place
+from tests.end_to_end.load import Load
+from tests.end_to_end.sampler import Sampler
+from tests.end_to_end.stage import Stage
+from tests.end_to_end.worker import Worker
+
+WORKERS = 3
+"""One is usually only starting, so that two are at work."""
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("kills", [20, pytest.param(200, marks=pytest.mark.full)])
+def test_kills_lose_nothing(
+    stage: Stage, kills: int, record_property: Callable[[str, Any], None]
+) -> None:
+    """Workers are killed and replaced again and again, each time with events in flight."""
+    seed = random.randrange(2**32)  # noqa: S311 - chooses moments
+    sys.stdout.write(f"seed {seed}\n")
+    dice = random.Random(seed)  # noqa: S311 - the same
+    load = Load(stage, "plain", "transactional", "failing", dice=dice)
+    with Sampler(stage) as sampler:
+        load.refill()
+        workers = [stage.start(ready=False, SESSION_TIMEOUT="1") for _ in range(WORKERS)]
+        for _ in range(kills):
+            workers.remove(kill_in_flight(stage, load, workers, dice))
+            workers.append(stage.start(ready=False, SESSION_TIMEOUT="1"))
+        stage.wait_until_settled()
+        stage.end(workers)
+    assert sampler.samples >= kills
+    produced, journal = stage.ledger.entries, stage.journal.read()
+    check_nothing_is_lost(produced, stage.outcomes())
+    check_order(produced, journal)
+    transactional = stage.topic("transactional")
+    check_effects([one for one in produced if one.place.topic == transactional], stage.effects())
+    stage.check_committed(message.place for message in produced)
+    runs = Counter(entry.place for entry in journal if entry.step == "started")
+    assert runs.keys() == {message.place for message in produced}
+    record_property("events", len(produced))
+    record_property("handler_runs_per_event", runs.total() / len(produced))
+
+
+def kill_in_flight(stage: Stage, load: Load, workers: list[Worker], dice: random.Random) -> Worker:
+    """Kill a worker at a random moment at which it has events in hand, often beside another one."""
+    while True:
+        victim = dice.choice(load.until_at_work(workers, dice.choice([1, 2])))
+        time.sleep(dice.uniform(0, 0.2))  # not a wait: it is the moment that is random
+        # Frozen: what is in flight now is so when the process dies.
+        victim.freeze()
+        if in_flight(stage, victim):
+            victim.kill()
+            return victim
+        victim.thaw()
+
+
+def in_flight(stage: Stage, worker: Worker) -> set[Place]:
+    """Return where the events lie that a frozen worker has begun and nobody has settled."""
+    begun = {entry.place for entry in stage.journal.read() if entry.pid == worker.pid}
+    return begun - stage.settled()
