@@ -16,7 +16,7 @@ PROGRESS_INTERVAL = 30.0
 FAILURE_INTERVAL = 1.0
 """Seconds between two log lines about retries, and between two about failures."""
 TEXT_LIMIT = 200
-"""Characters of an error message in a log line."""
+"""Characters of an error message in a log line, from its first line: databases show rows below."""
 
 
 class Reports:
@@ -118,7 +118,7 @@ class Reports:
             attempt=metadata.attempt,
             max_retries=metadata.max_retries,
             wait_seconds=round(last.delay(), 3),
-            error=f"{failures.error_class(last.error)}: {message[:TEXT_LIMIT]}",
+            error=f"{failures.error_class(last.error)}: {message.partition('\n')[0][:TEXT_LIMIT]}",
             events=count,
         )
 
