@@ -107,7 +107,8 @@ class Reports:
         if count is None:
             return
         last = failed[-1]
-        metadata, message = last.metadata, failures.error_message(last.error)
+        metadata = last.metadata
+        message = failures.error_message(last.error).partition("\n")[0]
         log(
             logging.WARNING if last.retry_at is not None else logging.ERROR,
             name,
@@ -118,7 +119,7 @@ class Reports:
             attempt=metadata.attempt,
             max_retries=metadata.max_retries,
             wait_seconds=round(last.delay(), 3),
-            error=f"{failures.error_class(last.error)}: {message.partition('\n')[0][:TEXT_LIMIT]}",
+            error=f"{failures.error_class(last.error)}: {message[:TEXT_LIMIT]}",
             events=count,
         )
 
