@@ -149,7 +149,7 @@ def _record(message: Message) -> Record:
     headers = message.headers or ()
     return make_record(
         value,
-        topic=message.topic,
+        topic=message.topic or "<anon>",  # What Faust calls a channel that has no name.
         partition=message.partition,
         offset=message.offset,
         key=key,

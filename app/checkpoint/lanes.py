@@ -56,7 +56,7 @@ class Lane:
         self.stopping = asyncio.Event()
         self._settle = settle
         self._buffer: deque[Record] = deque()
-        self._next_offset = 0
+        self._next_offset = -1  # What comes of a channel in memory has no other offset.
         self._batch_size = BATCH_SIZE
         self._arrived = asyncio.Event()
 

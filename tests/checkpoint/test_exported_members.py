@@ -1,0 +1,28 @@
+"""What the engine offers is what `__all__` says, no more and no less."""
+
+from types import ModuleType
+
+from app import checkpoint
+
+
+def test_all_is_sorted() -> None:
+    """So that two who add a name do not collide, and each is found."""
+    assert checkpoint.__all__ == sorted(checkpoint.__all__)
+
+
+def test_nothing_else_is_public() -> None:
+    """Modules aside: an import contract keeps the service out of them."""
+    public = {
+        name
+        for name, value in vars(checkpoint).items()
+        if not name.startswith("_") and not isinstance(value, ModuleType)
+    }
+    assert public == set(checkpoint.__all__)
+
+
+def test_everything_public_says_what_it_promises() -> None:
+    """In its own words, not in those of a parent."""
+    for name in checkpoint.__all__:
+        doc = vars(getattr(checkpoint, name)).get("__doc__") or getattr(checkpoint, name).__doc__
+        assert doc, name
+        assert not doc.startswith(f"{name}("), f"{name} has only what a dataclass writes"

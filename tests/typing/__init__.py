@@ -1,0 +1,1 @@
+"""What the type checker is asked, and nobody runs."""
