@@ -196,13 +196,9 @@ class Consumer(aiokafka.Consumer):
             expected=expected,
         )
         await self.lanes.rewind(tp, offset)
-        self._forget(tp)
+        self._delivered.pop(tp, None)
         for offsets in (self._acked_index, self._read_offset, self._committed_offset):
             offsets.pop(tp, None)
-
-    def _forget(self, tp: TP) -> None:
-        self._positions.pop(tp, None)
-        self._delivered.pop(tp, None)
 
     async def perform_seek(self) -> None:
         """Seek back to the committed offsets; lanes pass over what they hold already."""
@@ -250,10 +246,12 @@ class Consumer(aiokafka.Consumer):
         await self.lanes.drain()
         await self.maybe_wait_for_commit_to_finish()
         await self.commit()
-        await super().on_partitions_revoked(revoked)
+        # Faust commits once more, when a topic that is being made anew may have no offset to take.
         self.lanes.close()
+        self._positions = {}
+        await super().on_partitions_revoked(revoked)
         for tp in revoked:
-            self._forget(tp)
+            self._delivered.pop(tp, None)
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Look for a stuck stream; lanes have none, Faust would report them as stuck."""
@@ -271,6 +269,6 @@ class Transport(aiokafka.Transport):
         self.lanes = lanes
 
 
-def tested(version: str = faust.__version__) -> bool:
+def fits(version: str = faust.__version__) -> bool:
     """Return whether this consumer was written against a version of faust-streaming."""
     return version.startswith(TESTED_FAUST)

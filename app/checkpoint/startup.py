@@ -8,7 +8,7 @@ from faust.app.base import BootStrategy as FaustBootStrategy
 from faust.types import AgentT, AppT, ServiceT, TopicT
 from mode import Service
 
-from app.checkpoint.consumer import TESTED_FAUST, Transport, tested
+from app.checkpoint.consumer import TESTED_FAUST, Transport, fits
 from app.checkpoint.database import is_outage
 from app.checkpoint.errors import CheckpointError, ConfigurationError
 from app.checkpoint.lanes import Lanes
@@ -80,7 +80,7 @@ def check(app: AppT, checkpoint: "Checkpoint") -> None:
     Raises:
         ConfigurationError: says why, and what to write instead.
     """
-    if not tested():
+    if not fits():
         _refuse(
             f"this Faust is not {TESTED_FAUST}x", "install the version that pyproject.toml names"
         )

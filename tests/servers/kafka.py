@@ -98,8 +98,10 @@ class Kafka(Server):
     def _format(self, settings: Path) -> None:
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         tool = self._java("128m", "kafka.tools.StorageTool")
+        # One in 64 begins with "-", and would be taken for an option if it stood alone.
+        options = [f"--cluster-id={cluster}", f"--config={settings}"]
         try:
-            run([*tool, "format", "-t", cluster, "-c", str(settings)], folder=self.folder)
+            run([*tool, "format", *options], folder=self.folder)
         except ChildProcessError as error:
             if "UnsupportedClassVersionError" in str(error):
                 message = "Apache Kafka needs Java 17 or newer"
@@ -169,5 +171,7 @@ class Kafka(Server):
             "message.max.bytes": "100000000",
             # 128 MiB by default, a quarter of the heap.
             "log.cleaner.dedupe.buffer.size": "4194304",
+            # 15 s by default: so long would a test of a compacted topic wait for its gaps.
+            "log.cleaner.backoff.ms": "200",
             **self._properties,
         }
