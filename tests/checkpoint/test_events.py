@@ -57,6 +57,13 @@ def test_a_handler_is_told_what_the_message_carried(  # noqa: PLR0913 - one for 
     assert (metadata.checksum is None) == (value is None)
 
 
+def test_no_millisecond_is_lost_to_a_float() -> None:
+    """1.001 seconds are a little less than 1,001 milliseconds."""
+    times = [*range(5000), *range(1767323045000, 1767323050000)]
+    records = [make_record(b"", topic="topic", timestamp=time / 1000) for time in times]
+    assert [record.timestamp for record in records] == times
+
+
 def test_an_event_can_be_identified_unless_it_says_why_not() -> None:
     """The reason is kept for its attempt."""
     record = make_record(b"", topic="topic")

@@ -5,7 +5,7 @@ import subprocess
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.checkpoint import Ack, Checkpoint, Metadata, ack
@@ -59,8 +59,10 @@ class Delivery(NamedTuple):
 
 
 # Few and short, so that neighbours are drawn that differ only in where one part ends.
-NAMES = st.text("a1", max_size=2)
-BYTES = st.sampled_from([b"", b"-", b"+", b"a", b"1", b"a1", b"\x00"])
+NAMES = st.sampled_from(["", "a", "aa"])
+BYTES = st.sampled_from([b"", b"-", b"+"])
+NUMBERS = st.sampled_from([1, 11, 111])
+LOOKALIKES = ["a", b"a", b"o1:1", b"p" + (checksum(b"") or b"")]
 DELIVERIES = st.builds(
     Delivery,
     group_id=NAMES,
@@ -69,19 +71,23 @@ DELIVERIES = st.builds(
     kind=st.sampled_from(["payload", "key_and_payload", "offset", "named"]),
     value=st.none() | BYTES,
     key=st.none() | BYTES,
-    partition=st.integers(0, 11),
-    offset=st.integers(0, 111),
-    name=st.text("ap1", min_size=1, max_size=2) | st.binary(min_size=1, max_size=2),
+    partition=NUMBERS,
+    offset=NUMBERS,
+    name=st.sampled_from(LOOKALIKES),
 )
 
 
-@given(one=DELIVERIES, other=DELIVERIES, data=st.data())
+@given(
+    one=DELIVERIES,
+    other=DELIVERIES,
+    differing=st.sets(st.sampled_from(Delivery._fields), max_size=4),
+)
+@settings(deadline=None, max_examples=2000)
 def test_two_deliveries_share_an_identity_when_they_mean_one_event(
-    one: Delivery, other: Delivery, data: st.DataObject
+    one: Delivery, other: Delivery, differing: set[str]
 ) -> None:
     """No end of one part can be taken for the beginning of the next."""
-    kept = data.draw(st.sets(st.sampled_from(Delivery._fields)))
-    other = other._replace(**{name: getattr(one, name) for name in kept})
+    other = one._replace(**{name: getattr(other, name) for name in differing})
     assert (one.identity == other.identity) == (one.meaning == other.meaning)
     assert len(one.identity) == IDENTITY_SIZE
 
