@@ -69,7 +69,8 @@ class Stage:
         for worker in ending:
             worker.wait_until_ready()
             worker.send(SIGTERM)
-        assert [worker.end() for worker in ending] == [0] * len(ending)
+        status = {worker.log.name: worker.end() for worker in ending}
+        assert not any(status.values()), status
 
     def fetch(self, statement: Executable) -> Sequence[Row[Any]]:
         """Return the rows of a query."""
