@@ -36,8 +36,12 @@ class Sampler:
     ) -> None:
         self._done.set()
         self._thread.join()
+        self.check()
+
+    def check(self) -> None:
+        """Raise what has been found so far."""
         if self._error is not None:
-            raise self._error from error
+            raise self._error
 
     def _run(self) -> None:
         try:

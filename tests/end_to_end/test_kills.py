@@ -36,6 +36,7 @@ def test_kills_lose_nothing(
         for _ in range(kills):
             workers.remove(kill_in_flight(stage, load, workers, dice))
             workers.append(stage.start(ready=False, SESSION_TIMEOUT="1"))
+            sampler.check()
         stage.wait_until_settled()
         stage.end(workers)
     assert sampler.samples >= kills
