@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from faust.app.base import BootStrategy as FaustBootStrategy
 from faust.types import AgentT, AppT, ServiceT, TopicT
+from faust.types.enums import ProcessingGuarantee
 from mode import Service
 
 from app.checkpoint.consumer import TESTED_FAUST, Transport, fits
@@ -86,7 +87,8 @@ def check(app: AppT, checkpoint: "Checkpoint") -> None:
         )
     if not app.conf.stream_wait_empty:
         _refuse("stream_wait_empty=False acks events in hand at shutdown", "remove it")
-    if app.in_transaction:
+    guarantee: Any = app.conf.processing_guarantee
+    if guarantee is ProcessingGuarantee.EXACTLY_ONCE:
         _refuse("Kafka transactions cannot include the database", "remove processing_guarantee")
     agents = checkpoint.agents(app)
     for agent, _ in agents:

@@ -89,6 +89,23 @@ def test_a_database_that_is_away_for_ten_seconds_costs_nothing(
     assert "checkpoint.database_available" in worker.output
 
 
+def test_a_worker_that_starts_before_its_database_waits_for_it(
+    stage: Stage, postgresql: PostgreSQL
+) -> None:
+    """A platform may start both at once; meanwhile, the worker says what it waits for."""
+    stage.ledger.produce(stage.topic("plain"), [b'{"id": "a"}'])
+    postgresql.stop()
+    worker = stage.start(ready=False)
+
+    def says_so() -> None:
+        assert "checkpoint.database_unavailable" in worker.output
+
+    eventually(says_so, timeout=30)
+    postgresql.start()
+    stage.wait_until_settled()
+    stage.end([worker])
+
+
 @pytest.mark.timeout(180)
 def test_connections_that_are_cut_again_and_again_cost_nothing(
     stage: Stage, postgresql: PostgreSQL
