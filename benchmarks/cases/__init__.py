@@ -25,7 +25,7 @@ def _worker(name: str) -> tuple[str, ...]:
 
 CASES = (
     Case(name="stock", command=_worker("stock"), records=False),
-    Case(name="by_hand", command=_worker("by_hand"), share=20),
+    Case(name="by_hand", command=_worker("by_hand"), share=50),
     Case(name="checkpoint", command=_worker("checkpoint")),
     Case(name="copy", command=("-m", "benchmarks.cases.copy"), empties=False),
 )
