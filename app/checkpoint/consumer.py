@@ -89,7 +89,7 @@ class ConsumerThread(aiokafka.AIOKafkaConsumerThread):
 
     async def _fetch(self, partitions: set[TP], seconds: float) -> Fetched:
         consumer = self._ensure_consumer()
-        records = await self._fetch_records(consumer, partitions, seconds)
+        found = await self._fetch_records(consumer, partitions, seconds)
         # Nothing is awaited from here on: the positions are those right behind the records.
         assignment = self.assignment_in_force()
         positions = {}
@@ -97,11 +97,11 @@ class ConsumerThread(aiokafka.AIOKafkaConsumerThread):
             state = assignment.state_value(tp)
             if state and state.has_valid_position:
                 positions[tp] = state.position
-        return Fetched(
-            records={ensure_TP(tp): of_partition for tp, of_partition in records.items()},
-            positions=positions,
-            assignment=assignment,
-        )
+        records = {ensure_TP(tp): of_partition for tp, of_partition in found.items()}
+        for tp, of_partition in records.items():
+            # Only a seek from our own loop may have come between.
+            positions[tp] = max(positions.get(tp, 0), of_partition[-1].offset + 1)
+        return Fetched(records=records, positions=positions, assignment=assignment)
 
     def _create_worker_consumer(self, transport: aiokafka.Transport) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
@@ -142,14 +142,20 @@ class Consumer(aiokafka.Consumer):
         positions = self._positions
         fetched = await self._thread.fetch(active or {NO_PARTITION}, timeout)
         # The recovery of a table seeks to where it wants to begin before the flow is resumed.
-        wanted = [tp for tp in fetched.records if self.flow_active or not self._is_changelog_tp(tp)]
-        for tp in wanted:
+        recovering = not self.flow_active
+        for tp, position in fetched.positions.items():
+            if recovering and self._is_changelog_tp(tp):
+                continue
+            records = fetched.records.get(tp, [])
+            begin = records[0].offset if records else position
+            if begin < positions.get(tp, 0) and positions is self._positions:
+                await self._rewind(tp, begin)
             if not await self._holds(fetched):
                 return
-            self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
-            await self._deliver(tp, fetched)
-        if await self._holds(fetched):
-            positions.update(fetched.positions)
+            if records:
+                self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
+                await self._deliver(tp, records, fetched)
+            positions[tp] = position
 
     async def _holds(self, fetched: Fetched) -> bool:
         """Return whether the partitions are still those that were fetched, once the flow resumes.
@@ -161,13 +167,7 @@ class Consumer(aiokafka.Consumer):
             await self.wait_first(self.can_resume_flow.wait())
         return self.flow_active and self._thread.assignment_in_force() is fetched.assignment
 
-    async def _deliver(self, tp: TP, fetched: Fetched) -> None:
-        records = fetched.records[tp]
-        first, expected = records[0].offset, self._positions.pop(tp, 0)
-        if first < expected and not self._is_changelog_tp(tp):
-            await self._rewind(tp, first, expected)
-            if not await self._holds(fetched):
-                return
+    async def _deliver(self, tp: TP, records: list[Record], fetched: Fetched) -> None:
         if tp.topic in self.lanes:
             self.lanes.deliver(tp, records)
             return
@@ -185,15 +185,17 @@ class Consumer(aiokafka.Consumer):
             )
             self._read_offset[tp] = record.offset + 1
 
-    async def _rewind(self, tp: TP, offset: int, expected: int) -> None:
+    async def _rewind(self, tp: TP, offset: int) -> None:
         """Begin again where the broker does: the topic was made anew or lost its end, or a seek."""
+        if self._is_changelog_tp(tp):
+            return
         log(
             logging.WARNING,
             "checkpoint.partition_rewound",
             topic=tp.topic,
             partition=tp.partition,
             offset=offset,
-            expected=expected,
+            expected=self._positions.pop(tp),
         )
         await self.lanes.rewind(tp, offset)
         self._delivered.pop(tp, None)
