@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from typing import TypeAlias
@@ -28,13 +28,6 @@ DELETE = "DELETE FROM checkpoint_events"
 TWINS = "UPDATE checkpoint_events SET identity = '0123456789abcdef'"
 NO_TOPIC = "UPDATE checkpoint_events SET topic = NULL"
 LONG_TOPIC = "UPDATE checkpoint_events SET topic = repeat('x', 250)"
-
-
-@pytest.fixture
-async def tables(database_url: str) -> AsyncIterator[Database]:
-    """Return a database with empty tables, of each kind in turn."""
-    async with database(database_url) as opened:
-        yield opened
 
 
 @pytest.mark.parametrize(

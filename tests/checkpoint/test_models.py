@@ -1,6 +1,6 @@
 """What the columns hold is the same on SQLite, PostgreSQL and MariaDB."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -31,13 +31,6 @@ NAMES += ["\N{WAVING HAND SIGN}", "\N{FAMILY}", "x" * 249, "é" * 249]
 aware = st.datetimes(timezones=st.timezones(), allow_imaginary=False).filter(
     lambda time: datetime(1, 1, 2, tzinfo=UTC) < time < datetime(9999, 12, 30, tzinfo=UTC)
 )
-
-
-@pytest.fixture
-async def tables(database_url: str) -> AsyncIterator[Database]:
-    """Return a database with empty tables, of each kind in turn."""
-    async with database(database_url) as opened:
-        yield opened
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb"])

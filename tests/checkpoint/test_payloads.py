@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -63,13 +63,6 @@ values = st.one_of(
     st.sampled_from([value for value in PAYLOADS.values() if len(value) < 10_000]),
 )
 """JSON of all kinds, what is nearly JSON, and anything else."""
-
-
-@pytest.fixture
-async def tables(database_url: str) -> AsyncIterator[Database]:
-    """Return a database with empty tables, of each kind in turn."""
-    async with database(database_url) as opened:
-        yield opened
 
 
 async def rows_of(tables: Database, model: Any, agent: Checkpointed) -> Sequence[Any]:

@@ -1,10 +1,8 @@
 """One question tells what is known of a batch, in one round trip and by index."""
 
 import re
-from collections.abc import AsyncIterator
 from typing import Any
 
-import pytest
 from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy import text
 
@@ -12,23 +10,9 @@ from app.checkpoint import queries
 from app.checkpoint.database import Database
 from app.checkpoint.events import Event
 from app.checkpoint.queries import Known
-from app.checkpoint.testing import database
-from tests.checkpoint.test_store import Writer
+from tests.checkpoint.writer import Writer
 
 ROWS = 2000
-
-
-@pytest.fixture
-async def tables(database_url: str) -> AsyncIterator[Database]:
-    """Return a database with empty tables, of each kind in turn."""
-    async with database(database_url) as opened:
-        yield opened
-
-
-@pytest.fixture
-def writer(tables: Database) -> Writer:
-    """Return what writes to each kind of database in turn."""
-    return Writer(tables)
 
 
 class Statements:

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +17,7 @@ from sqlalchemy import Executable, Row, select, union_all
 from app.checkpoint.database import Database
 from app.checkpoint.models import EventRow, FailureRow
 from tests.end_to_end.effects import effects
+from tests.end_to_end.invariants import check_effects, check_nothing_is_lost, check_order
 from tests.end_to_end.journal import Journal, Place
 from tests.end_to_end.ledger import Ledger
 from tests.end_to_end.worker import ROOT, Worker
@@ -111,6 +113,16 @@ class Stage:
             starts = [TopicPartition(*tp, 0) for tp in self.committed()]
             member.commit(offsets=starts, asynchronous=False)
         assert set(self.committed().values()) == {0}
+
+    def check(self) -> Counter[Place]:
+        """Check what must hold at the end, and return how often each message's handler ran."""
+        produced, journal = self.ledger.entries, self.journal.read()
+        check_nothing_is_lost(produced, self.outcomes())
+        check_order(produced, journal)
+        transactional = self.topic("transactional")
+        check_effects([one for one in produced if one.place.topic == transactional], self.effects())
+        self.check_committed(message.place for message in produced)
+        return Counter(entry.place for entry in journal if entry.step == "started")
 
     def check_committed(self, places: Iterable[Place]) -> None:
         """Check that the group has committed exactly these, and what lies before them."""

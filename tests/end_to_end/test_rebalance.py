@@ -3,7 +3,6 @@
 import random
 from collections import Counter
 
-from tests.end_to_end.invariants import check_effects, check_nothing_is_lost, check_order
 from tests.end_to_end.load import Load
 from tests.end_to_end.sampler import Sampler
 from tests.end_to_end.stage import Stage
@@ -24,11 +23,4 @@ def test_each_event_is_handled_once_while_workers_come_and_go(stage: Stage) -> N
         stage.wait_until_settled()
         stage.end(workers)
     assert sampler.samples >= CHANGES
-    produced, journal = stage.ledger.entries, stage.journal.read()
-    check_nothing_is_lost(produced, stage.outcomes())
-    check_order(produced, journal)
-    transactional = stage.topic("transactional")
-    check_effects([one for one in produced if one.place.topic == transactional], stage.effects())
-    stage.check_committed(message.place for message in produced)
-    runs = Counter(entry.place for entry in journal if entry.step == "started")
-    assert runs == Counter(message.place for message in produced)
+    assert stage.check() == Counter(message.place for message in stage.ledger.entries)
