@@ -148,7 +148,8 @@ class Consumer(aiokafka.Consumer):
                 continue
             records = fetched.records.get(tp, [])
             begin = records[0].offset if records else position
-            if begin < positions.get(tp, 0) and positions is self._positions:
+            back = begin < positions.get(tp, 0) and positions is self._positions
+            if back and not self._is_changelog_tp(tp):
                 await self._rewind(tp, begin)
             if not await self._holds(fetched):
                 return
@@ -187,8 +188,6 @@ class Consumer(aiokafka.Consumer):
 
     async def _rewind(self, tp: TP, offset: int) -> None:
         """Begin again where the broker does: the topic was made anew or lost its end, or a seek."""
-        if self._is_changelog_tp(tp):
-            return
         log(
             logging.WARNING,
             "checkpoint.partition_rewound",
