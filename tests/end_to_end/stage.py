@@ -114,15 +114,18 @@ class Stage:
             member.commit(offsets=starts, asynchronous=False)
         assert set(self.committed().values()) == {0}
 
-    def check(self) -> Counter[Place]:
-        """Check what must hold at the end, and return how often each message's handler ran."""
-        produced, journal = self.ledger.entries, self.journal.read()
+    def runs(self) -> Counter[Place]:
+        """Return how often the handler has run for each message."""
+        return Counter(entry.place for entry in self.journal.read() if entry.step == "started")
+
+    def check(self) -> None:
+        """Check what must hold when every message is settled and the workers have ended."""
+        produced = self.ledger.entries
         check_nothing_is_lost(produced, self.outcomes())
-        check_order(produced, journal)
+        check_order(produced, self.journal.read())
         transactional = self.topic("transactional")
         check_effects([one for one in produced if one.place.topic == transactional], self.effects())
         self.check_committed(message.place for message in produced)
-        return Counter(entry.place for entry in journal if entry.step == "started")
 
     def check_committed(self, places: Iterable[Place]) -> None:
         """Check that the group has committed exactly these, and what lies before them."""

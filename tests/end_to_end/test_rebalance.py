@@ -23,4 +23,5 @@ def test_each_event_is_handled_once_while_workers_come_and_go(stage: Stage) -> N
         stage.wait_until_settled()
         stage.end(workers)
     assert sampler.samples >= CHANGES
-    assert stage.check() == Counter(message.place for message in stage.ledger.entries)
+    stage.check()
+    assert stage.runs() == Counter(message.place for message in stage.ledger.entries)

@@ -1,12 +1,10 @@
 """However a worker is told to end, it does, with status 0, and what it had in hand is not lost."""
 
-from collections import Counter
 from signal import SIGINT, SIGTERM, Signals
 
 import orjson
 import pytest
 
-from tests.end_to_end.journal import Place
 from tests.end_to_end.stage import Stage
 from tests.end_to_end.worker import Worker
 from tests.polling import eventually
@@ -24,16 +22,11 @@ def produce(stage: Stage, agent: str, count: int = 1, *, seconds: float = 0.0) -
     stage.ledger.produce(stage.topic(agent), [orjson.dumps(payload) for payload in payloads])
 
 
-def runs(stage: Stage) -> Counter[Place]:
-    """Return how often the handler has run for each event."""
-    return Counter(entry.place for entry in stage.journal.read() if entry.step == "started")
-
-
 def wait_for_runs(stage: Stage, *agents: str) -> None:
     """Return once a handler of each of the agents has started."""
 
     def started() -> None:
-        assert {place.topic for place in runs(stage)} >= {stage.topic(agent) for agent in agents}
+        assert {place.topic for place in stage.runs()} >= {stage.topic(agent) for agent in agents}
 
     eventually(started, timeout=30)
 
@@ -78,7 +71,7 @@ def test_events_in_hand_are_settled(stage: Stage, signals: list[Signals]) -> Non
         wait_for_output(worker, "Signal received")
     assert worker.end(last) == 0
     assert "Traceback" not in worker.output
-    begun = runs(stage)
+    begun = stage.runs()
     assert 2 <= len(begun) < 80
     assert stage.settled() == begun.keys()
     assert stage.settled() >= set(stage.effects())
@@ -105,7 +98,7 @@ def test_unfinished_events_are_left_to_others(stage: Stage) -> None:
     assert stage.settled() == set()
     assert stage.committed() == {}
     settle_the_rest(stage)
-    assert set(runs(stage).values()) == {2}
+    assert set(stage.runs().values()) == {2}
     assert len(stage.effects()) == 1
 
 
