@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from app.checkpoint.errors import SchemaError
-from app.checkpoint.models import EventRow, FailureRow
+from app.checkpoint.models import AuditRow, EventRow, FailureRow, OperationItemRow, OperationRow
 
 DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
@@ -167,8 +167,8 @@ def _is_among(
 
 def _missing(connection: Connection) -> str:
     inspector = inspect(connection)
-    tables: list[Table] = [EventRow.__table__, FailureRow.__table__]  # type: ignore[list-item]
-    for table in tables:
+    for row in (EventRow, FailureRow, AuditRow, OperationRow, OperationItemRow):
+        table: Table = row.__table__  # type: ignore[assignment]
         if not inspector.has_table(table.name):
             return f"the table {table.name}"
         columns = {column["name"] for column in inspector.get_columns(table.name)}

@@ -3,12 +3,15 @@
 import base64
 import traceback
 from collections.abc import Iterator
+from hashlib import blake2b
 from itertools import islice
+from types import TracebackType
 from typing import Any
 
 import orjson
 
 from app.checkpoint.events import Headers
+from app.checkpoint.identity import IDENTITY_SIZE
 
 MESSAGE_LIMIT = 10_000
 """Characters of an error message that are kept."""
@@ -18,6 +21,8 @@ LINES_LIMIT = 300
 """Lines of a backtrace that are kept, those of its causes included."""
 LINE_LIMIT = 2_000
 """Characters of one line that are kept."""
+ENGINE = __name__.rpartition(".")[0]
+"""The package whose frames say nothing about where the service's own code went wrong."""
 
 
 def clean(text: str, limit: int) -> str:
@@ -79,6 +84,45 @@ def _lines(error: BaseException) -> Iterator[str]:
             waiting += [("in the group:", member) for member in reversed(error.exceptions)]
 
 
+def fingerprint(error: BaseException, *, agent: str, topic: str, module: str) -> bytes:
+    """Return 16 bytes that are equal for failures that one fix mends.
+
+    Agent, topic and class of the error, and the innermost function of the service's own code that
+    it came through: of the package that the handler's `module` is in, or of what caused the error.
+    """
+    return fingerprint_of(agent, topic, error_class(error), place=_place(error, module))
+
+
+def fingerprint_of(agent: str, topic: str, error_class: str, *, place: str) -> bytes:
+    """Return the fingerprint of what is known by its names."""
+    parts = (part.encode("utf-8", "replace") for part in (agent, topic, error_class, place))
+    lengths = [len(part).to_bytes(4, "big") + part for part in parts]
+    return blake2b(b"".join(lengths), digest_size=IDENTITY_SIZE).digest()
+
+
+def _place(error: BaseException, module: str) -> str:
+    package = module.partition(".")[0]
+    told = set[int]()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in told:
+        told.add(id(cause))
+        place = ""
+        for name, function in _frames(cause.__traceback__):
+            if name.partition(".")[0] == package and not f"{name}.".startswith(f"{ENGINE}."):
+                place = f"{name}:{function}"
+        if place:
+            return place
+        cause = cause.__cause__ or cause.__context__
+    return ""
+
+
+def _frames(trace: TracebackType | None) -> Iterator[tuple[str, str]]:
+    while trace is not None:
+        frame = trace.tb_frame
+        yield str(frame.f_globals.get("__name__")), frame.f_code.co_qualname
+        trace = trace.tb_next
+
+
 def origin(headers: Headers, timestamp: float | None) -> str:
     """Return what the message carried beside key and value, as a JSON object.
 
@@ -96,3 +140,16 @@ def _header(value: bytes | None) -> Any:
         return value.decode()
     except UnicodeDecodeError:
         return {"base64": base64.b64encode(value).decode()}
+
+
+def parse_origin(text: str) -> tuple[Headers, float | None]:
+    """Return headers and timestamp as they were given to `origin`."""
+    told = orjson.loads(text)
+    headers = tuple((name, _header_value(value)) for name, value in told["headers"])
+    return headers, told["timestamp"]
+
+
+def _header_value(value: Any) -> bytes | None:
+    if value is None:
+        return None
+    return base64.b64decode(value["base64"]) if isinstance(value, dict) else value.encode()

@@ -1,4 +1,4 @@
-"""The checkpoint's two tables, the same on SQLite, PostgreSQL and MariaDB."""
+"""The checkpoint's tables, the same on SQLite, PostgreSQL and MariaDB."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -207,7 +207,14 @@ class FailureRow(_EventColumns, Model):
     __table_args__ = (
         Index(None, "open_key", unique=True),
         Index(None, "identity"),
+        Index(None, "checksum"),
+        Index(None, "sort_key", "id"),
+        Index(None, "entity_id", "sort_key", "id"),
         Index(None, "status", "sort_key", "id"),
+        # Failures are rare: what finds and counts them at once may cost a little when one is saved.
+        Index(None, "status", "fingerprint", "sort_key", "id"),
+        Index(None, "status", "fingerprint", "first_failed_at"),
+        Index(None, "status", "fingerprint", "last_failed_at"),
         TABLE_OPTIONS,
     )
 
@@ -221,9 +228,78 @@ class FailureRow(_EventColumns, Model):
     """How many deliveries of the event used up their attempts."""
     first_failed_at: Mapped[datetime] = mapped_column(UTCDateTime)
     last_failed_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    fingerprint: Mapped[bytes | None] = mapped_column(DIGEST)
+    """`failures.fingerprint`: equal for failures that one fix mends; null before revision 0002."""
     status: Mapped[str] = mapped_column(Name(16))
-    """open, retrying, resolved or discarded."""
+    """open, resolved or discarded; an open one whose claim is fresh is being retried."""
+    claimed_by: Mapped[str | None] = mapped_column(Name(255))
+    """One name for each retry; null when none runs."""
+    claimed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    """When the retry last said that it is alive, by the database's clock."""
+    open_key: Mapped[bytes | None] = mapped_column(DIGEST)
+    """The identity while open, else null: one open failure each, on every database."""
+
+
+class AuditRow(Model):
+    """What somebody did to an event, a failure or an operation; committed together with it."""
+
+    __tablename__ = f"{TABLE_PREFIX}audit"
+    __table_args__ = (Index(None, "subject", "subject_id", "id"), TABLE_OPTIONS)
+
+    id: Mapped[int] = mapped_column(ID, primary_key=True)
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime, server_default=utcnow())
+    actor: Mapped[str] = mapped_column(Name(255))
+    request_id: Mapped[str] = mapped_column(Name(64))
+    action: Mapped[str] = mapped_column(Name(32))
+    subject: Mapped[str] = mapped_column(Name(16))
+    """event, failure or operation."""
+    subject_id: Mapped[int] = mapped_column(BigInteger)
+    operation_id: Mapped[int | None] = mapped_column(BigInteger)
+    """The bulk operation that it was a part of."""
+    topic: Mapped[str | None] = mapped_column(Name(249))
+    before: Mapped[str | None] = mapped_column(JSONText)
+    after: Mapped[str | None] = mapped_column(JSONText)
+
+
+class OperationRow(Model):
+    """A retry or discard of many failures; any worker goes on with it where another one ended."""
+
+    __tablename__ = f"{TABLE_PREFIX}operations"
+    __table_args__ = (Index(None, "status", "id"), TABLE_OPTIONS)
+
+    id: Mapped[int] = mapped_column(ID, primary_key=True)
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime, server_default=utcnow())
+    actor: Mapped[str] = mapped_column(Name(255))
+    request_id: Mapped[str] = mapped_column(Name(64))
+    action: Mapped[str] = mapped_column(Name(16))
+    """retry or discard."""
+    topics: Mapped[str | None] = mapped_column(JSONText)
+    """The only topics that whoever started it may see, as a JSON array; null: all."""
+    plan: Mapped[str] = mapped_column(JSONText)
+    """What was asked for: selection, rate, canary steps and failure ratio."""
+    status: Mapped[str] = mapped_column(Name(16))
+    """running, finished, stopped (by the failure ratio) or cancelled."""
+    reason: Mapped[str | None] = mapped_column(Text)
+    """Why it was stopped."""
+    total: Mapped[int] = mapped_column(Integer)
+    """How many failures were selected; the selection does not change."""
+    finished_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     claimed_by: Mapped[str | None] = mapped_column(Name(255))
     claimed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    open_key: Mapped[bytes | None] = mapped_column(DIGEST)
-    """The identity while open or retrying, else null: one open failure each, on every database."""
+
+
+class OperationItemRow(Model):
+    """One failure of an operation's selection."""
+
+    __tablename__ = f"{TABLE_PREFIX}operation_items"
+    __table_args__ = (
+        Index(None, "operation_id", "outcome", "position"),
+        {**TABLE_OPTIONS, "sqlite_autoincrement": False},
+    )
+
+    operation_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    position: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    """0, 1, 2, … in the order in which they are taken up."""
+    failure_id: Mapped[int] = mapped_column(BigInteger)
+    outcome: Mapped[str | None] = mapped_column(Name(16))
+    """Null until taken up; acknowledged, skipped, duplicate, discarded, failed or passed over."""

@@ -14,7 +14,14 @@ from app.checkpoint import failures
 from app.checkpoint.attempts import FailedAttempt, Handler
 from app.checkpoint.database import is_misfit, is_outage
 from app.checkpoint.events import Event
-from app.checkpoint.models import EventRow, FailureRow, sort_key
+from app.checkpoint.models import (
+    AuditRow,
+    EventRow,
+    FailureRow,
+    OperationItemRow,
+    OperationRow,
+    sort_key,
+)
 from app.checkpoint.outcomes import Ack, Skip
 from app.checkpoint.queries import Known
 
@@ -67,8 +74,8 @@ async def record(
 
 
 async def clear(connection: AsyncConnection) -> None:
-    """Delete every event and failure: the topics that they came from are gone too."""
-    for row in (EventRow, FailureRow):
+    """Empty all tables: the topics that the events came from are gone too."""
+    for row in (EventRow, FailureRow, AuditRow, OperationItemRow, OperationRow):
         await connection.execute(delete(row))
 
 
@@ -201,6 +208,12 @@ def _failure_row(handler: Handler, failed: FailedAttempt) -> Row:
         "error_class": failures.error_class(failed.error),
         "error_message": failures.error_message(failed.error),
         "error_backtrace": failures.error_backtrace(failed.error),
+        "fingerprint": failures.fingerprint(
+            failed.error,
+            agent=handler.agent,
+            topic=metadata.topic,
+            module=handler.function.__module__,
+        ),
         "attempts": metadata.attempt,
         "first_failed_at": failed.first_failed_at,
         "last_failed_at": failed.last_failed_at,
