@@ -228,6 +228,8 @@ class FailureRow(_EventColumns, Model):
     """How many deliveries of the event used up their attempts."""
     first_failed_at: Mapped[datetime] = mapped_column(UTCDateTime)
     last_failed_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    edited: Mapped[bytes | None] = mapped_column(BLOB)
+    """The value that an operator had the last retry run with instead."""
     fingerprint: Mapped[bytes | None] = mapped_column(DIGEST)
     """`failures.fingerprint`: equal for failures that one fix mends; null before revision 0002."""
     status: Mapped[str] = mapped_column(Name(16))

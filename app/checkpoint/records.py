@@ -105,6 +105,8 @@ class FailureRecord(EventRecord):
     last_failed_at: datetime
     fingerprint: bytes | None
     status: Status
+    edited: bytes | None = None
+    """Of a single failure: the value that the last retry ran with instead, if it was edited."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from alembic import op
 
 from app.checkpoint.failures import fingerprint_of
 from app.checkpoint.models import (
+    BLOB,
     DIGEST,
     ID,
     TABLE_OPTIONS,
@@ -43,6 +44,7 @@ def upgrade() -> None:
     """Add a fingerprint to each failure, and the tables of audit and operations."""
     # Nullable: workers of the release before this one go on saving failures without it.
     op.add_column(FAILURES, sa.Column("fingerprint", DIGEST))
+    op.add_column(FAILURES, sa.Column("edited", BLOB))
     _fill_fingerprints()
     for columns in FAILURE_INDEXES:
         op.create_index(None, FAILURES, columns)
@@ -97,6 +99,7 @@ def downgrade() -> None:
         op.drop_table(table)
     for columns in reversed(FAILURE_INDEXES):
         op.drop_index(op.f(f"ix_{FAILURES}_{'_'.join(columns)}"), FAILURES)
+    op.drop_column(FAILURES, "edited")
     op.drop_column(FAILURES, "fingerprint")
 
 

@@ -1,4 +1,4 @@
-"""Every write to the checkpoint's tables."""
+"""What becomes of the events of a stream."""
 
 from dataclasses import dataclass, field
 from functools import cache
@@ -174,7 +174,7 @@ def _again(table: Table, new: Any) -> list[tuple[str, Any]]:
         ("attempts", table.c.attempts + case((elsewhere, new.attempts), else_=0)),
     ]
     kept = {"id", "identity", "open_key", "agent", "created_at", "first_failed_at", "status"}
-    kept |= {"claimed_by", "claimed_at", "occurrences", "attempts"}
+    kept |= {"claimed_by", "claimed_at", "occurrences", "attempts", "edited"}
     return counted + [(name, new[name]) for name in table.c.keys() if name not in kept]  # noqa: SIM118
 
 
@@ -203,23 +203,34 @@ def _event_row(handler: Handler, event: Event, ack: Ack | None, *, is_json: bool
 def _failure_row(handler: Handler, failed: FailedAttempt) -> Row:
     row = _event_row(handler, failed.event, handler.describe(failed))
     metadata = failed.metadata
-    return row | {
-        "metadata": failures.origin(metadata.headers, metadata.timestamp),
-        "error_class": failures.error_class(failed.error),
-        "error_message": failures.error_message(failed.error),
-        "error_backtrace": failures.error_backtrace(failed.error),
+    return (
+        row
+        | error_columns(handler, failed)
+        | {
+            "metadata": failures.origin(metadata.headers, metadata.timestamp),
+            "attempts": metadata.attempt,
+            "first_failed_at": failed.first_failed_at,
+            "last_failed_at": failed.last_failed_at,
+            "status": "open",
+            "open_key": failed.event.identity,
+            "occurrences": 1,
+        }
+    )
+
+
+def error_columns(handler: Handler, failed: FailedAttempt) -> Row:
+    """Return what is put down of the error that ended an attempt."""
+    error = failed.error
+    return {
+        "error_class": failures.error_class(error),
+        "error_message": failures.error_message(error),
+        "error_backtrace": failures.error_backtrace(error),
         "fingerprint": failures.fingerprint(
-            failed.error,
+            error,
             agent=handler.agent,
-            topic=metadata.topic,
+            topic=failed.metadata.topic,
             module=handler.function.__module__,
         ),
-        "attempts": metadata.attempt,
-        "first_failed_at": failed.first_failed_at,
-        "last_failed_at": failed.last_failed_at,
-        "status": "open",
-        "open_key": failed.event.identity,
-        "occurrences": 1,
     }
 
 

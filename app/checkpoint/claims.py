@@ -1,0 +1,43 @@
+"""Whoever works on a row says so, again and again; who has died is found by their silence."""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+from sqlalchemy.exc import SQLAlchemyError
+
+LEASE_SECONDS = 30.0
+"""After so long a silence, by the database's clock, a claim may be taken over."""
+
+
+def new_claim() -> str:
+    """Return a name that no other claim has, and that tells an operator where it comes from."""
+    return f"{socket.gethostname()[:128]}:{os.getpid()}:{uuid4().hex}"
+
+
+def is_fresh(claimed_at: datetime | None, now: datetime) -> bool:
+    """Return whether a claim still holds at this time of the database's clock."""
+    return claimed_at is not None and now - claimed_at < timedelta(seconds=LEASE_SECONDS)
+
+
+@asynccontextmanager
+async def kept_alive(renew: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
+    """Renew a claim several times within its lease until the block ends."""
+    renewing = asyncio.create_task(_renew(renew), name="claim")
+    try:
+        yield
+    finally:
+        renewing.cancel()
+        await asyncio.gather(renewing, return_exceptions=True)
+
+
+async def _renew(renew: Callable[[], Awaitable[object]]) -> None:
+    while True:
+        await asyncio.sleep(LEASE_SECONDS / 4)
+        # If the database stays away, the lease ends, and whoever comes next may take over.
+        with suppress(SQLAlchemyError, OSError):
+            await renew()

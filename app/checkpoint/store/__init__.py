@@ -1,0 +1,29 @@
+"""Every write to the checkpoint's tables."""
+
+from app.checkpoint.store.acts import (
+    Claimed,
+    audit,
+    claim,
+    discard,
+    fail_again,
+    find_event,
+    release,
+    renew,
+    resolve,
+)
+from app.checkpoint.store.outcomes import Outcomes, clear, record
+
+__all__ = [
+    "Claimed",
+    "Outcomes",
+    "audit",
+    "claim",
+    "clear",
+    "discard",
+    "fail_again",
+    "find_event",
+    "record",
+    "release",
+    "renew",
+    "resolve",
+]

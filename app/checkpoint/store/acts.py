@@ -1,0 +1,186 @@
+"""What an operator does to events and failures, each act together with its audit row."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from sqlalchemy import Row, Table, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.checkpoint.attempts import FailedAttempt, Handler
+from app.checkpoint.claims import is_fresh, new_claim
+from app.checkpoint.errors import ConflictError, NotFoundError
+from app.checkpoint.models import AuditRow, EventRow, FailureRow, OperationItemRow, utcnow
+from app.checkpoint.records import Actor, Outcome
+from app.checkpoint.store.outcomes import error_columns
+
+EVENTS: Table = EventRow.__table__  # type: ignore[assignment]
+FAILURES: Table = FailureRow.__table__  # type: ignore[assignment]
+BEFORE = ("status", "attempts", "error_class", "error_message")
+"""What an act may change, as the audit shows it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """A failure that is being retried."""
+
+    row: Row[Any]
+    """As it was before."""
+    by: Actor
+    edited: bytes | None
+    """The value to run with instead of the event's own."""
+    claim: str = field(default_factory=new_claim)
+
+
+async def find_event(connection: AsyncConnection, event_id: int, by: Actor) -> Row[Any]:
+    """Return the row of an event.
+
+    Raises:
+        NotFoundError: there is none, or none that this actor may see.
+    """
+    row = (await connection.execute(select(EVENTS).where(EVENTS.c.id == event_id))).one_or_none()
+    return _visible(row, "event", by)
+
+
+async def claim(
+    connection: AsyncConnection, failure_id: int, by: Actor, *, edited: bytes | None
+) -> Claimed:
+    """Claim a failure for one retry; of several at once, one gets it.
+
+    Raises:
+        NotFoundError: there is none, or none that this actor may see.
+        ConflictError: it is resolved or discarded, or another retry of it runs.
+    """
+    row = await _open_failure(connection, failure_id, by)
+    claimed = Claimed(row=row, by=by, edited=edited)
+    values = {"claimed_by": claimed.claim, "claimed_at": utcnow()}
+    await connection.execute(update(FAILURES).where(FAILURES.c.id == failure_id).values(values))
+    return claimed
+
+
+async def renew(connection: AsyncConnection, claimed: Claimed) -> None:
+    """Say that the retry still runs."""
+    values = {"claimed_at": utcnow()}
+    await connection.execute(update(FAILURES).where(*_is(claimed)).values(values))
+
+
+async def release(connection: AsyncConnection, claimed: Claimed) -> None:
+    """Give up a claim, unless it has ended with the retry."""
+    await _end(connection, claimed, {})
+
+
+async def resolve(connection: AsyncConnection, claimed: Claimed, outcome: Outcome) -> None:
+    """Settle a failure whose retry has succeeded; all that is known of it is kept.
+
+    Raises:
+        ConflictError: the claim was lost, because the stream or another retry was first.
+    """
+    values = {"status": "resolved", "open_key": None}
+    if not await _end(connection, claimed, values):
+        by_id = select(FAILURES.c.status).where(FAILURES.c.id == claimed.row.id)
+        status = await connection.scalar(by_id)
+        _refuse("retrying" if status == "open" else str(status))
+    after = {"status": "resolved", "outcome": outcome, **_edited(claimed)}
+    await audit(connection, claimed.by, "retry", claimed.row, after)
+
+
+async def fail_again(
+    connection: AsyncConnection, claimed: Claimed, handler: Handler, failed: FailedAttempt
+) -> None:
+    """Put down what a retry raised; the failure stays open."""
+    columns = error_columns(handler, failed)
+    attempts = claimed.row.attempts + failed.metadata.attempt
+    values = {"attempts": attempts, "last_failed_at": failed.last_failed_at, **columns}
+    await _end(connection, claimed, values)
+    told = {name: columns[name] for name in ("error_class", "error_message")}
+    after = {
+        "status": "open",
+        "outcome": "failed",
+        "attempts": attempts,
+        **told,
+        **_edited(claimed),
+    }
+    await audit(connection, claimed.by, "retry", claimed.row, after)
+
+
+async def discard(
+    connection: AsyncConnection, failure_id: int, by: Actor, *, reason: str | None
+) -> None:
+    """Settle a failure without handling its event; all that is known of it is kept.
+
+    Raises:
+        NotFoundError: there is none, or none that this actor may see.
+        ConflictError: it is resolved or discarded, or a retry of it runs.
+    """
+    row = await _open_failure(connection, failure_id, by)
+    values = {"status": "discarded", "open_key": None, "claimed_by": None, "claimed_at": None}
+    await connection.execute(update(FAILURES).where(FAILURES.c.id == failure_id).values(values))
+    after = {"status": "discarded", "outcome": "discarded", "reason": reason}
+    await audit(connection, by, "discard", row, after)
+
+
+async def audit(
+    connection: AsyncConnection, by: Actor, action: str, row: Row[Any], after: dict[str, Any]
+) -> None:
+    """Put down who did what to an event or a failure, and that an operation is past this item."""
+    subject = "failure" if "status" in row._fields else "event"
+    before = {name: getattr(row, name) for name in BEFORE if name in row._fields}
+    values = {
+        "actor": by.name,
+        "request_id": by.request_id,
+        "action": action,
+        "subject": subject,
+        "subject_id": row.id,
+        "operation_id": by.operation_id,
+        "topic": row.topic,
+        "before": orjson.dumps(before).decode(),
+        "after": orjson.dumps(after).decode(),
+    }
+    await connection.execute(insert(AuditRow), values)
+    if by.operation_id is not None:
+        item = OperationItemRow
+        await connection.execute(
+            update(item)
+            .where(item.operation_id == by.operation_id, item.position == by.position)
+            .where(item.outcome.is_(None))
+            .values(outcome=after["outcome"])
+        )
+
+
+async def _open_failure(connection: AsyncConnection, failure_id: int, by: Actor) -> Row[Any]:
+    statement = select(FAILURES, utcnow().label("now")).where(FAILURES.c.id == failure_id)
+    row = (await connection.execute(statement.with_for_update())).one_or_none()
+    row = _visible(row, "failure", by)
+    if row.status != "open":
+        _refuse(row.status)
+    if is_fresh(row.claimed_at, row.now):
+        _refuse("retrying")
+    return row
+
+
+def _visible(row: Row[Any] | None, subject: str, by: Actor) -> Row[Any]:
+    if row is None or (by.topics is not None and row.topic not in by.topics):
+        msg = f"{subject} not found"
+        raise NotFoundError(msg)
+    return row
+
+
+def _refuse(status: str) -> None:
+    msg = "a retry of this failure runs" if status == "retrying" else f"the failure is {status}"
+    raise ConflictError(msg, status=status)
+
+
+def _is(claimed: Claimed) -> tuple[Any, ...]:
+    return FAILURES.c.id == claimed.row.id, FAILURES.c.claimed_by == claimed.claim
+
+
+async def _end(connection: AsyncConnection, claimed: Claimed, values: dict[str, Any]) -> int:
+    ended = {**values, "claimed_by": None, "claimed_at": None}
+    if claimed.edited is not None:
+        ended["edited"] = claimed.edited
+    result = await connection.execute(update(FAILURES).where(*_is(claimed)).values(ended))
+    return result.rowcount
+
+
+def _edited(claimed: Claimed) -> dict[str, Any]:
+    return {} if claimed.edited is None else {"edited": True}
