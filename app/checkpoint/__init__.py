@@ -1,24 +1,68 @@
 """Dedupe, bounded retries and recorded outcomes for the handlers of Faust agents."""
 
 from app.checkpoint.decorator import Checkpoint
-from app.checkpoint.errors import CheckpointError, ConfigurationError, SchemaError
+from app.checkpoint.errors import (
+    CheckpointError,
+    ConfigurationError,
+    ConflictError,
+    HandlerError,
+    NotFoundError,
+    ReplayError,
+    SchemaError,
+)
 from app.checkpoint.events import Metadata
 from app.checkpoint.models import Model
 from app.checkpoint.notifications import Notification
 from app.checkpoint.outcomes import Ack, Skip, ack, skip
+from app.checkpoint.records import (
+    Actor,
+    AuditEntry,
+    Count,
+    Cursor,
+    EventRecord,
+    FailureGroup,
+    FailureRecord,
+    Filter,
+    Operation,
+    Page,
+    Plan,
+    Replayed,
+    Stats,
+    Status,
+)
+from app.checkpoint.replay import Replay
 from app.checkpoint.retry import Backoff
 
 __all__ = [
     "Ack",
+    "Actor",
+    "AuditEntry",
     "Backoff",
     "Checkpoint",
     "CheckpointError",
     "ConfigurationError",
+    "ConflictError",
+    "Count",
+    "Cursor",
+    "EventRecord",
+    "FailureGroup",
+    "FailureRecord",
+    "Filter",
+    "HandlerError",
     "Metadata",
     "Model",
+    "NotFoundError",
     "Notification",
+    "Operation",
+    "Page",
+    "Plan",
+    "Replay",
+    "ReplayError",
+    "Replayed",
     "SchemaError",
     "Skip",
+    "Stats",
+    "Status",
     "ack",
     "skip",
 ]

@@ -6,7 +6,12 @@ from sqlalchemy import URL, Connection, Table, event, inspect, make_url, text
 from sqlalchemy.engine.interfaces import ExceptionContext
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import (
+    AsyncConnection,
+    AsyncEngine,
+    AsyncSession,
+    create_async_engine,
+)
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from app.checkpoint.errors import SchemaError
@@ -151,6 +156,19 @@ def is_misfit(error: BaseException) -> bool:
     if not isinstance(error, DBAPIError):
         return False
     return _is_among(error, POSTGRESQL_MISFITS, MYSQL_MISFITS, SQLITE_MISFITS)
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Return whether it is for what is in an event that the database does not record it."""
+    return not (is_outage(error) or is_misfit(error))
+
+
+def handler_session(connection: AsyncConnection) -> AsyncSession:
+    """Return a session for a transactional handler, in a transaction that is not its own to end.
+
+    The handler may call commit(): nothing is committed before the transaction of the connection is.
+    """
+    return AsyncSession(connection, expire_on_commit=False, join_transaction_mode="rollback_only")
 
 
 def _is_among(

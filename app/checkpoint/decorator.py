@@ -22,6 +22,7 @@ from app.checkpoint.options import Decode, Describe, Options, RetryIf
 from app.checkpoint.outages import Outages
 from app.checkpoint.outcomes import Ack
 from app.checkpoint.pipeline import Pipeline
+from app.checkpoint.replay import Replay
 from app.checkpoint.reports import Reports
 from app.checkpoint.retry import Backoff
 from app.checkpoint.startup import BootStrategy
@@ -57,6 +58,7 @@ class Checkpoint:
         if isinstance(grace, bool) or not isinstance(grace, int | float) or not 0 <= grace < inf:
             msg = f"Checkpoint(grace={grace!r}) cannot work: write 0 or more seconds"
             raise ConfigurationError(msg)
+        self.database_url = database_url
         self.database = Database(database_url)
         self.notifications = Notifications()
         self.outages = Outages()
@@ -93,6 +95,7 @@ class Checkpoint:
     def install(self, app: AppT) -> None:
         """Have the app's worker start with the checkpoint's checks and run on its consumer."""
         app.boot_strategy = BootStrategy(app, self)
+        self.replay = Replay(self, app)
 
 
 class Checkpointed:
@@ -121,12 +124,22 @@ class Checkpointed:
             outcomes = await settle_alone(pipeline.settle, _record(event.message))
             yield outcomes.acked[0][1] if outcomes.acked else None
 
-    def pipeline(self, *, agent: str, group_id: str) -> Pipeline:
-        """Return what settles the events of the agent that this handler belongs to."""
-        handler = Handler(self.function, self.options, agent=agent, group_id=group_id)
+    def pipeline(
+        self,
+        *,
+        agent: str,
+        group_id: str,
+        database: Database | None = None,
+        options: Options | None = None,
+    ) -> Pipeline:
+        """Return what settles the events of the agent that this handler belongs to.
+
+        By default with the handler's own options, in the checkpoint's database.
+        """
+        handler = Handler(self.function, options or self.options, agent=agent, group_id=group_id)
         return Pipeline(
             handler,
-            database=self.checkpoint.database,
+            database=database or self.checkpoint.database,
             outages=self.checkpoint.outages,
             reports=Reports(handler, self.checkpoint.notifications),
         )

@@ -88,6 +88,8 @@ class Notifications:
         """An attempt failed and another one follows; the duration is the wait before it."""
         self.event_failed = Signal(name="event_failed")
         """The failure row is committed."""
+        self.failure_retried = Signal(name="failure_retried")
+        """Somebody had a failed event handled again; with the error, if it failed again."""
 
 
 def log(level: int, event: str, **fields: object) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.checkpoint import queries, store
 from app.checkpoint.attempts import FailedAttempt, Handler, cancellations
-from app.checkpoint.database import Database, is_misfit, is_outage
+from app.checkpoint.database import Database, handler_session, is_refusal
 from app.checkpoint.events import Event, Record
 from app.checkpoint.identity import Identifier
 from app.checkpoint.lanes import Lane, Progress
@@ -28,10 +28,10 @@ class Pipeline:
     def __init__(
         self, handler: Handler, *, database: Database, outages: Outages, reports: Reports
     ) -> None:
-        self._handler = handler
+        self.handler = handler
         self._database = database
         self._outages = outages
-        self._reports = reports
+        self.reports = reports
         identity = handler.options.identity
         self._identifier = Identifier(
             group_id=handler.group_id,
@@ -47,29 +47,30 @@ class Pipeline:
         held up by the backoff.
         """
         events = await self._identify(records)
-        if self._handler.options.transactional:
+        if self.handler.options.transactional:
             return await self._outages.ride_out(lambda: self._settle_in_transaction(lane, events))
         started = time.perf_counter()
-        known = await self._outages.ride_out(lambda: self._probe(events))
+        known = await self._outages.ride_out(lambda: self.probe(events))
         progress = await self._handle(lane, events, known)
         outcomes = progress.outcomes
         if outcomes:
             await self._outages.ride_out(lambda: self._record(outcomes))
-        self._reports.settled(outcomes, lane.attempts, time.perf_counter() - started)
+        self.reports.settled(outcomes, lane.attempts, time.perf_counter() - started)
         return progress
 
     async def _identify(self, records: Sequence[Record]) -> list[Event]:
         events = [self._identifier.event(record) for record in records]
-        if callable(self._handler.options.identity):
+        if callable(self.handler.options.identity):
             for event in events:
-                await self._handler.name(event, self._identifier)
+                await self.handler.name(event, self._identifier)
         return events
 
-    async def _probe(self, events: Sequence[Event]) -> queries.Known:
+    async def probe(self, events: Sequence[Event]) -> queries.Known:
+        """Return what the database knows of some events."""
         started = time.perf_counter()
         async with self._database.engine.connect() as connection:
             known = await queries.known(connection, events)
-        self._reports.probed(events, time.perf_counter() - started)
+        self.reports.probed(events, time.perf_counter() - started)
         return known
 
     async def _handle(
@@ -91,7 +92,7 @@ class Pipeline:
             earlier = lane.attempts.get(event.record.offset)
             answer: Ack | Skip | FailedAttempt
             if earlier is None or earlier.due(now):
-                answer = await self._attempt(event, earlier, session)
+                answer = await self.attempt(event, earlier, session)
             else:
                 answer = earlier
             if not isinstance(answer, FailedAttempt):
@@ -106,26 +107,27 @@ class Pipeline:
             outcomes.failed.append(answer)
         return Progress(done=len(events), outcomes=outcomes)
 
-    async def _attempt(
+    async def attempt(
         self, event: Event, earlier: FailedAttempt | None, session: AsyncSession | None
     ) -> Ack | Skip | FailedAttempt:
+        """Run the handler once, and tell who listens."""
         started = time.perf_counter()
-        answer = await self._handler.attempt(event, earlier, session)
+        answer = await self.handler.attempt(event, earlier, session)
         attempt = 1 if earlier is None else earlier.metadata.attempt + 1
-        self._reports.attempted(event, answer, attempt, time.perf_counter() - started)
+        self.reports.attempted(event, answer, attempt, time.perf_counter() - started)
         return answer
 
     async def _record(self, outcomes: Outcomes) -> None:
         try:
             await self._write(outcomes)
         except SQLAlchemyError as error:
-            if not outcomes.acked or not _is_refusal(error):
+            if not outcomes.acked or not is_refusal(error):
                 raise
             await self._isolate(outcomes)
 
     async def _write(self, outcomes: Outcomes) -> None:
         async with self._database.engine.begin() as connection:
-            await store.record(connection, self._handler, outcomes)
+            await store.record(connection, self.handler, outcomes)
 
     async def _isolate(self, outcomes: Outcomes) -> None:
         """Record event by event; one whose row the database refuses becomes a failure."""
@@ -133,10 +135,10 @@ class Pipeline:
             try:
                 await self._write(Outcomes(acked=[(event, ack)]))
             except SQLAlchemyError as error:
-                if not _is_refusal(error):
+                if not is_refusal(error):
                     raise
-                metadata = self._handler.metadata(event, 1)
-                failed = self._handler.failed(metadata, event, error)
+                metadata = self.handler.metadata(event, 1)
+                failed = self.handler.failed(metadata, event, error)
                 outcomes.failed.append(replace(failed, retry_at=None))
                 outcomes.acked.remove((event, ack))
         await self._write(outcomes)
@@ -148,23 +150,20 @@ class Pipeline:
         try:
             async with self._database.engine.begin() as connection:
                 known = await queries.known(connection, events)
-                self._reports.probed(events, time.perf_counter() - started)
-                # The handler may call commit(): only this transaction's end commits.
-                async with AsyncSession(
-                    connection, expire_on_commit=False, join_transaction_mode="rollback_only"
-                ) as session:
+                self.reports.probed(events, time.perf_counter() - started)
+                async with handler_session(connection) as session:
                     progress = await self._handle(lane, events, known, session)
                     outcomes = progress.outcomes
-                await store.record(connection, self._handler, outcomes, all_new=True)
+                await store.record(connection, self.handler, outcomes, all_new=True)
         except _RolledBackError as rolled_back:
             return rolled_back.progress
         except SQLAlchemyError as error:
-            if not (outcomes.acked or outcomes.skipped) or not _is_refusal(error):
+            if not (outcomes.acked or outcomes.skipped) or not is_refusal(error):
                 raise
             if await self._recorded_elsewhere(outcomes):
                 return Progress(done=0)
             return self._bisect(lane, events, error)
-        self._reports.settled(outcomes, lane.attempts, time.perf_counter() - started)
+        self.reports.settled(outcomes, lane.attempts, time.perf_counter() - started)
         return progress
 
     async def _recorded_elsewhere(self, outcomes: Outcomes) -> bool:
@@ -179,8 +178,8 @@ class Pipeline:
             return Progress(done=0, batch_size=len(events) // 2)
         offset = events[0].record.offset
         earlier = lane.attempts.get(offset)
-        metadata = self._handler.metadata(events[0], earlier.metadata.attempt + 1 if earlier else 1)
-        failed = self._handler.failed(metadata, events[0], error, earlier=earlier)
+        metadata = self.handler.metadata(events[0], earlier.metadata.attempt + 1 if earlier else 1)
+        failed = self.handler.failed(metadata, events[0], error, earlier=earlier)
         lane.attempts[offset] = failed
         return Progress(done=0, delay=failed.delay())
 
@@ -191,11 +190,6 @@ class _RolledBackError(Exception):
     def __init__(self, progress: Progress) -> None:
         super().__init__()
         self.progress = progress
-
-
-def _is_refusal(error: SQLAlchemyError) -> bool:
-    """Return whether it is for what is in an event that the database does not record it."""
-    return not (is_outage(error) or is_misfit(error))
 
 
 def _rerun(done: int, failed: FailedAttempt) -> Progress:

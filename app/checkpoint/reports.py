@@ -73,6 +73,23 @@ class Reports:
                 attempt = failed.metadata.attempt
                 self._notify(signal, [failed.event], duration, attempt=attempt, error=failed.error)
 
+    def retried(
+        self, event: Event, outcome: str, error: BaseException | None, seconds: float
+    ) -> None:
+        """Tell what came of a failed event that somebody had handled again."""
+        self._notify(self._signals.failure_retried, [event], seconds, error=error)
+        record = event.record
+        log(
+            logging.INFO if error is None else logging.WARNING,
+            "checkpoint.failure_retried",
+            agent=self._handler.agent,
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            outcome=outcome,
+            error=None if error is None else _told(error),
+        )
+
     def _notify_attempts(
         self,
         signal: Signal,
@@ -108,7 +125,6 @@ class Reports:
             return
         last = failed[-1]
         metadata = last.metadata
-        message = failures.error_message(last.error).partition("\n")[0]
         log(
             logging.WARNING if last.retry_at is not None else logging.ERROR,
             name,
@@ -119,7 +135,7 @@ class Reports:
             attempt=metadata.attempt,
             max_retries=metadata.max_retries,
             wait_seconds=round(last.delay(), 3),
-            error=f"{failures.error_class(last.error)}: {message[:TEXT_LIMIT]}",
+            error=_told(last.error),
             events=count,
         )
 
@@ -129,3 +145,8 @@ class Reports:
             return
         log(logging.INFO, "checkpoint.settled", agent=self._handler.agent, **self._counts)
         self._counts.clear()
+
+
+def _told(error: BaseException) -> str:
+    message = failures.error_message(error).partition("\n")[0]
+    return f"{failures.error_class(error)}: {message[:TEXT_LIMIT]}"

@@ -60,6 +60,7 @@ class Startup(Service):
 
     async def on_stop(self) -> None:
         """Close the database's connections."""
+        await self._checkpoint.replay.close()
         await self._checkpoint.database.close()
 
     async def _check_schema(self) -> None:

@@ -42,6 +42,16 @@ async def find_event(connection: AsyncConnection, event_id: int, by: Actor) -> R
     return _visible(row, "event", by)
 
 
+async def find_failure(connection: AsyncConnection, failure_id: int, by: Actor) -> Row[Any]:
+    """Return the row of a failure, whatever its status.
+
+    Raises:
+        NotFoundError: there is none, or none that this actor may see.
+    """
+    statement = select(FAILURES).where(FAILURES.c.id == failure_id)
+    return _visible((await connection.execute(statement)).one_or_none(), "failure", by)
+
+
 async def claim(
     connection: AsyncConnection, failure_id: int, by: Actor, *, edited: bytes | None
 ) -> Claimed:
