@@ -15,6 +15,7 @@ from app.checkpoint.models import Model
 from app.checkpoint.notifications import Notification
 from app.checkpoint.outcomes import Ack, Skip, ack, skip
 from app.checkpoint.records import (
+    Action,
     Actor,
     AuditEntry,
     Count,
@@ -24,6 +25,7 @@ from app.checkpoint.records import (
     FailureRecord,
     Filter,
     Operation,
+    Outcome,
     Page,
     Plan,
     Replayed,
@@ -35,6 +37,7 @@ from app.checkpoint.retry import Backoff
 
 __all__ = [
     "Ack",
+    "Action",
     "Actor",
     "AuditEntry",
     "Backoff",
@@ -54,6 +57,7 @@ __all__ = [
     "NotFoundError",
     "Notification",
     "Operation",
+    "Outcome",
     "Page",
     "Plan",
     "Replay",
