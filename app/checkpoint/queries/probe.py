@@ -1,4 +1,4 @@
-"""Every read of the checkpoint's tables."""
+"""What is known of a batch of events before they are handled, in one round trip."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

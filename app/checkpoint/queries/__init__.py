@@ -1,0 +1,5 @@
+"""Every read of the checkpoint's tables."""
+
+from app.checkpoint.queries.probe import Known, known
+
+__all__ = ["Known", "known"]
