@@ -11,6 +11,7 @@ from app.checkpoint.database import Database
 from app.checkpoint.events import Event, make_record
 from app.checkpoint.identity import Identifier
 from app.checkpoint.options import Options
+from app.checkpoint.queries import Known, known
 from app.checkpoint.store import Outcomes
 
 ACK = ack("order-1", "2026-01-02T03:04:05.000006+02:00", "order_placed", 1)
@@ -56,6 +57,11 @@ class Writer:
         """Record that failed events have succeeded after all."""
         acked: list[tuple[Event, Ack]] = [(event, ACK) for event in events]
         await self._record(Outcomes(acked=acked, resolved=[event.identity for event in events]))
+
+    async def known(self, *events: Event) -> Known:
+        """Return what the stream would find of these events."""
+        async with self.database.engine.connect() as connection:
+            return await known(connection, events)
 
     async def rows(self, model: Any) -> list[Any]:
         """Return all rows of one of the tables, oldest first."""

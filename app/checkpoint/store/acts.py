@@ -101,15 +101,11 @@ async def fail_again(
     columns = error_columns(handler, failed)
     attempts = claimed.row.attempts + failed.metadata.attempt
     values = {"attempts": attempts, "last_failed_at": failed.last_failed_at, **columns}
-    await _end(connection, claimed, values)
+    held = await _end(connection, claimed, values)
     told = {name: columns[name] for name in ("error_class", "error_message")}
-    after = {
-        "status": "open",
-        "outcome": "failed",
-        "attempts": attempts,
-        **told,
-        **_edited(claimed),
-    }
+    after = {"outcome": "failed", "attempts": attempts, **told, **_edited(claimed)}
+    if held:
+        after["status"] = "open"
     await audit(connection, claimed.by, "retry", claimed.row, after)
 
 
@@ -181,7 +177,9 @@ def _refuse(status: str) -> None:
 
 
 def _is(claimed: Claimed) -> tuple[Any, ...]:
-    return FAILURES.c.id == claimed.row.id, FAILURES.c.claimed_by == claimed.claim
+    # The stream settles a claimed failure when the same event, sent anew, succeeds.
+    is_open = FAILURES.c.status == "open"
+    return FAILURES.c.id == claimed.row.id, FAILURES.c.claimed_by == claimed.claim, is_open
 
 
 async def _end(connection: AsyncConnection, claimed: Claimed, values: dict[str, Any]) -> int:
