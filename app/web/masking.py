@@ -1,0 +1,166 @@
+"""Hides what must not be shown: of a payload, and where an error repeats it."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import Any, NoReturn, TypeAlias
+
+import orjson
+
+HIDDEN = "***"
+WORD = 4
+"""Characters below which a secret is only hidden as a word: `1` would be a part of every number."""
+MAX_SECRETS = 1_000
+"""Secrets of one payload above which a text is not searched for them, but hidden."""
+CUT = 1_000
+"""Characters from which on a text may have been cut within a secret when it was stored."""
+
+Path: TypeAlias = tuple[str, ...]
+
+
+class Mask:
+    """Hides fields by name (`email`) or by path (`items.*.email`), in any case of letters.
+
+    A name is hidden wherever it is, a path from the root on; `*` is any one name or element, and
+    the elements of an array are also looked at as if they stood in its place. True where there is
+    anything to hide; else everything is returned as it is.
+    """
+
+    def __init__(self, fields: Iterable[str] = ()) -> None:
+        paths = frozenset(tuple(field.casefold().split(".")) for field in fields)
+        self._names = frozenset(path[0] for path in paths if len(path) == 1)
+        self._paths = frozenset(path for path in paths if len(path) > 1)
+        self._spelt = _spelt({name for path in paths for name in path[-1:] if name != "*"})
+        self._read = lru_cache(maxsize=1)(self._masked)
+
+    def __bool__(self) -> bool:
+        return bool(self._names or self._paths)
+
+    def payload(self, text: str) -> str:
+        """Return JSON with the masked fields hidden, all else with its order and its numbers kept.
+
+        What is too deep or no JSON is hidden as a whole.
+        """
+        return self._read(text)[0] if self else text
+
+    def text(self, text: str, *, secrets_of: str | None = None) -> str:
+        """Return a text without what the payload that it is about says in masked fields.
+
+        Also hidden is what stands behind a masked name and a `=` or `:`. Cut a text afterwards:
+        half a secret is not found.
+        """
+        if not self:
+            return text
+        secrets = () if secrets_of is None else self._read(secrets_of)[1]
+        if secrets is None or len(secrets) > MAX_SECRETS:
+            return HIDDEN
+        return self._spelt.sub(rf"\1{HIDDEN}", _without(text, secrets))
+
+    def pairs(self, pairs: Iterable[Sequence[Any]]) -> list[list[Any]]:
+        """Return headers or parameters with the values of masked names hidden."""
+        return [
+            [name, HIDDEN if name.casefold() in self._names else value] for name, value in pairs
+        ]
+
+    def _masked(self, text: str) -> tuple[str, tuple[str, ...] | None]:
+        """Return the masked JSON and what is hidden, longest first; None: nobody can say."""
+        secrets: set[str] = set()
+        try:
+            value = json.loads(
+                text,
+                parse_int=_Literal,
+                parse_float=_Literal,
+                parse_constant=_refuse,
+            )
+            masked = _json(self._hide(value, self._paths, secrets))
+        # Half a surrogate pair and too deep a document are TypeErrors to orjson.
+        except (ValueError, TypeError, RecursionError):
+            return f'"{HIDDEN}"', None
+        return masked, tuple(sorted(secrets, key=len, reverse=True))
+
+    def _hide(self, value: Any, paths: frozenset[Path], secrets: set[str]) -> Any:
+        if isinstance(value, dict):
+            return {
+                name: self._member(one, name.casefold(), paths, secrets)
+                for name, one in value.items()
+            }
+        if isinstance(value, list):
+            return [self._element(one, paths, secrets) for one in value]
+        return value
+
+    def _member(self, value: Any, name: str, paths: frozenset[Path], secrets: set[str]) -> Any:
+        inner = _below(paths, name)
+        if name not in self._names and () not in inner:
+            return self._hide(value, inner, secrets)
+        secrets.update(_spellings(value))
+        return HIDDEN
+
+    def _element(self, value: Any, paths: frozenset[Path], secrets: set[str]) -> Any:
+        inner = _below(paths, "*")
+        if () not in inner:
+            return self._hide(value, paths | inner, secrets)
+        secrets.update(_spellings(value))
+        return HIDDEN
+
+
+class _Literal(str):
+    """A number as it is written; what is read as a float or an int may be written otherwise."""
+
+    __slots__ = ()
+
+
+def _json(value: Any) -> str:
+    # What passes by orjson is a literal: it goes in as it is.
+    return orjson.dumps(value, orjson.Fragment, orjson.OPT_PASSTHROUGH_SUBCLASS).decode()
+
+
+def _below(paths: frozenset[Path], name: str) -> frozenset[Path]:
+    return frozenset(path[1:] for path in paths if path[0] in {name, "*"})
+
+
+def _spellings(value: Any) -> Iterator[str]:
+    """Yield each text in a value as an error may repeat it: as it is, in Python, in JSON."""
+    match value:
+        case dict():
+            for name, one in value.items():
+                yield from _spellings(name)
+                yield from _spellings(one)
+        case list():
+            for one in value:
+                yield from _spellings(one)
+        case _Literal():
+            yield from (str(value), str(float(value)))
+        case str() if value:
+            # Stored texts hold neither NUL nor half of a surrogate pair.
+            stored = value.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace")
+            yield from (value, stored.decode(), repr(value)[1:-1])
+            yield from (json.dumps(value, ensure_ascii=plain)[1:-1] for plain in (True, False))
+
+
+def _without(text: str, secrets: Sequence[str]) -> str:
+    for secret in secrets:
+        if len(secret) >= WORD:
+            text = text.replace(secret, HIDDEN)
+    words = [re.escape(secret) for secret in secrets if len(secret) < WORD]
+    if words:
+        text = re.sub(rf"(?<!\w)(?:{'|'.join(words)})(?!\w)", HIDDEN, text)
+    return _without_half(text, secrets) if len(text) >= CUT else text
+
+
+def _without_half(text: str, secrets: Sequence[str]) -> str:
+    for secret in secrets:
+        for size in range(min(len(secret), len(text)), WORD - 1, -1):
+            if text.endswith(secret[:size]):
+                return text[:-size] + HIDDEN
+    return text
+
+
+def _spelt(names: Iterable[str]) -> re.Pattern[str]:
+    spelt = "|".join(map(re.escape, names)) or "(?!)"
+    value = r""""(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?|[^\s,;&)}\]]+"""
+    return re.compile(rf"""(?i)(\b(?:{spelt})\b\\?["']?\s*[:=]\s*)(?:{value})""")
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(constant)
