@@ -1,0 +1,131 @@
+"""Bulk operations: what they select, and how far they are."""
+
+from typing import Any
+
+import orjson
+from sqlalchemy import Row, Select, Table, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.checkpoint import plans
+from app.checkpoint.errors import NotFoundError
+from app.checkpoint.models import OperationItemRow, OperationRow
+from app.checkpoint.queries.filters import failure_conditions
+from app.checkpoint.queries.rows import FAILURES, failure_columns
+from app.checkpoint.records import Actor, Count, FailureRecord, Operation, Plan
+
+OPERATIONS: Table = OperationRow.__table__  # type: ignore[assignment]
+ITEMS: Table = OperationItemRow.__table__  # type: ignore[assignment]
+LOOKED_THROUGH = 1_000
+"""Newest operations among which those that an actor may see are looked for."""
+
+
+def selection(plan: Plan, by: Actor, *, limit: int | None = None) -> Select[tuple[int]]:
+    """Return the statement for the ids of the open failures that a plan means, oldest first."""
+    statement = select(FAILURES.c.id).where(FAILURES.c.status == "open")
+    statement = statement.where(*failure_conditions(plan.filter).values())
+    if plan.ids is not None:
+        statement = statement.where(FAILURES.c.id.in_(plan.ids))
+    if by.topics is not None:
+        statement = statement.where(FAILURES.c.topic.in_(by.topics))
+    return statement.order_by(FAILURES.c.id).limit(plan.limit if limit is None else limit)
+
+
+async def count_selected(connection: AsyncConnection, plan: Plan, by: Actor) -> Count:
+    """Return how many failures a plan would select now."""
+    selected = selection(plan, by, limit=plan.limit + 1).subquery()
+    count = await connection.scalar(select(func.count()).select_from(selected)) or 0
+    return Count(count=min(count, plan.limit), capped=count > plan.limit)
+
+
+async def sample(
+    connection: AsyncConnection, plan: Plan, by: Actor, *, limit: int
+) -> list[FailureRecord]:
+    """Return the oldest failures that a plan would select now; large payloads are left out."""
+    ids = selection(plan, by, limit=min(limit, plan.limit)).subquery()
+    columns = failure_columns(whole=False)
+    statement = select(*columns).join(ids, ids.c.id == FAILURES.c.id).order_by(FAILURES.c.id)
+    return [FailureRecord(**row) for row in (await connection.execute(statement)).mappings()]
+
+
+async def next_item(
+    connection: AsyncConnection, operation_id: int, claim: str
+) -> tuple[int, int] | None:
+    """Return position and failure of the next item, while the operation runs by this claim."""
+    row = await connection.execute(
+        select(ITEMS.c.position, ITEMS.c.failure_id)
+        .join(OPERATIONS, OPERATIONS.c.id == ITEMS.c.operation_id)
+        .where(OPERATIONS.c.id == operation_id, OPERATIONS.c.status == "running")
+        .where(OPERATIONS.c.claimed_by == claim, ITEMS.c.outcome.is_(None))
+        .order_by(ITEMS.c.position)
+        .limit(1)
+    )
+    found = row.one_or_none()
+    return None if found is None else (found.position, found.failure_id)
+
+
+async def outcomes(
+    connection: AsyncConnection, operation_id: int, *, since: int = 0
+) -> dict[str, int]:
+    """Return how many items, from a position on, had which outcome."""
+    counted = await connection.execute(
+        select(ITEMS.c.outcome, func.count().label("items"))
+        .where(ITEMS.c.operation_id == operation_id, ITEMS.c.position >= since)
+        .where(ITEMS.c.outcome.is_not(None))
+        .group_by(ITEMS.c.outcome)
+    )
+    return {row.outcome: row.items for row in counted}
+
+
+async def visible_operation(
+    connection: AsyncConnection, operation_id: int, by: Actor, *, lock: bool = False
+) -> Row[Any]:
+    """Return the row of an operation, for an update or only to be read.
+
+    Raises:
+        NotFoundError: there is none, or none that this actor may see.
+    """
+    statement = select(OPERATIONS).where(OPERATIONS.c.id == operation_id)
+    row = (
+        await connection.execute(statement.with_for_update() if lock else statement)
+    ).one_or_none()
+    if row is None or not _may_see(row.topics, by):
+        msg = "operation not found"
+        raise NotFoundError(msg)
+    return row
+
+
+async def operation(connection: AsyncConnection, operation_id: int, by: Actor) -> Operation:
+    """Return an operation and how far it is.
+
+    Raises:
+        NotFoundError: there is none, or none that this actor may see.
+    """
+    row = await visible_operation(connection, operation_id, by)
+    return _operation(row, await outcomes(connection, operation_id))
+
+
+async def latest(connection: AsyncConnection, by: Actor, *, limit: int) -> list[Operation]:
+    """Return the operations that an actor may see, newest first."""
+    newest = select(OPERATIONS.c.id, OPERATIONS.c.topics).order_by(OPERATIONS.c.id.desc())
+    rows = await connection.execute(newest.limit(LOOKED_THROUGH))
+    ids = [row.id for row in rows if _may_see(row.topics, by)][:limit]
+    return [await operation(connection, each, by) for each in ids]
+
+
+def _may_see(topics: str | None, by: Actor) -> bool:
+    """Return whether an operation was started by somebody who sees no more than this actor."""
+    return by.topics is None or (topics is not None and by.topics.issuperset(orjson.loads(topics)))
+
+
+def _operation(row: Row[Any], done: dict[str, int]) -> Operation:
+    return Operation(
+        id=row.id,
+        created_at=row.created_at,
+        actor=row.actor,
+        plan=plans.load(row.plan),
+        status=row.status,
+        reason=row.reason,
+        total=row.total,
+        outcomes=done,
+        finished_at=row.finished_at,
+    )
