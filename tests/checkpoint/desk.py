@@ -26,7 +26,7 @@ class Desk:
     def __init__(self, database_url: str, **options: Any) -> None:
         # Nobody listens at that port, and nothing here connects to it.
         self.app = faust.App("service", broker="kafka://127.0.0.1:9", store="memory://")
-        self.checkpoint = Checkpoint(database_url, max_retries=0, **options)
+        self.checkpoint = Checkpoint(database_url, **options)
         self.checkpoint.install(self.app)
         self.replay: Replay = self.checkpoint.replay
         topic = self.app.topic("orders", key_serializer="raw", value_serializer="raw")

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
-from sqlalchemy import update
+from sqlalchemy import text, update
 
 from app.checkpoint import (
     Actor,
@@ -21,9 +21,10 @@ from app.checkpoint import (
 )
 from app.checkpoint.identity import checksum
 from app.checkpoint.models import FailureRow, OperationItemRow, utcnow
-from app.checkpoint.replay import Replay
+from app.checkpoint.replay import AT_ONCE, Replay
 from tests.checkpoint.desk import OPERATOR, Desk
 from tests.checkpoint.writer import ACK
+from tests.polling import eventually_async
 
 EXACT = b'{"b" : 1.0, "a": 123456789012345678901234567890, "b ": "\xc3\xa9"}'
 """JSON whose text is not what any encoder would write."""
@@ -34,6 +35,13 @@ AGENTS = pytest.mark.parametrize("agent", ["plain", "transactional"])
 async def desk(database_url: str) -> AsyncIterator[Desk]:
     """Return a service on each kind of database in turn."""
     async with Desk(database_url).opened() as desk:
+        yield desk
+
+
+@pytest.fixture(params=["postgresql", "mariadb"])
+async def served(request: pytest.FixtureRequest) -> AsyncIterator[Desk]:
+    """Return a service on a database that has several writers at once."""
+    async with Desk(request.getfixturevalue(f"{request.param}_url")).opened() as desk:
         yield desk
 
 
@@ -191,6 +199,87 @@ async def test_of_twenty_at_once_one_runs(desk: Desk) -> None:
     assert {each.status for each in refused if isinstance(each, ConflictError)} == {"retrying"}
     assert len(desk.seen) == len(await desk.events()) == len(await desk.audit()) == 1
     await other.close()
+
+
+@AGENTS
+async def test_of_those_that_begin_at_the_same_time_one_runs(desk: Desk, agent: str) -> None:
+    """The database decides which, not who looked first."""
+    failure_id = await desk.fail(agent=agent)
+    other = Replay(desk.checkpoint, desk.app)
+    retries = [each.retry(failure_id, by=OPERATOR) for each in (desk.replay, other) * 4]
+    results = await asyncio.gather(*retries, return_exceptions=True)
+    assert results.count(Replayed(outcome="acknowledged")) == 1
+    assert sum(isinstance(each, ConflictError) for each in results) == 7, results
+    assert len(desk.seen) == 1
+    await other.close()
+
+
+async def test_a_discard_does_not_wait_for_handlers(served: Desk) -> None:
+    """As many handlers as may run at once hold connections, and a discard still gets one."""
+    running = [await served.fail(b"%d" % number, "transactional") for number in range(AT_ONCE)]
+    failure_id = await served.fail()
+    served.hold = asyncio.Event()
+    retries = [asyncio.create_task(served.replay.retry(each, by=OPERATOR)) for each in running]
+    await served.until_running(AT_ONCE)
+    async with asyncio.timeout(5):
+        await served.replay.discard(failure_id, by=OPERATOR)
+    served.hold.set()
+    await asyncio.gather(*retries)
+    assert await served.effects() == AT_ONCE
+
+
+async def test_an_event_that_the_stream_records_meanwhile_has_its_effect_once(served: Desk) -> None:
+    """What the retry's handler has written is taken back."""
+    failure_id = await served.fail(agent="transactional")
+    served.hold = asyncio.Event()
+    retry = asyncio.create_task(served.replay.retry(failure_id, by=OPERATOR))
+    await served.until_running()
+    writer = served.writer("transactional")
+    await writer.ack(writer.event(b"{}", offset=9))
+    served.hold.set()
+    assert await retry == Replayed(outcome="duplicate")
+    assert await served.effects() == 0
+    assert (await served.failure(failure_id)).status == "resolved"
+
+
+@AGENTS
+async def test_a_row_that_the_database_refuses_is_the_event_s_failure(
+    sqlite_url: str, agent: str
+) -> None:
+    """A constraint that a service has put on the table: nothing waits for it to go away."""
+    refuse = (
+        "CREATE TRIGGER refuse BEFORE INSERT ON checkpoint_events"
+        " BEGIN SELECT RAISE(ABORT, 'no such order'); END"
+    )
+    async with Desk(sqlite_url).opened() as desk:
+        failure_id = await desk.fail(agent=agent)
+        async with desk.database.engine.begin() as connection:
+            await connection.execute(text(refuse))
+        with pytest.raises(HandlerError, match="no such order"):
+            await desk.replay.retry(failure_id, by=OPERATOR)
+        row = await desk.failure(failure_id)
+        assert (row.status, row.attempts, await desk.effects()) == ("open", 2, 0)
+
+
+async def test_a_handler_does_not_run_again_because_recording_failed(sqlite_url: str) -> None:
+    """It waits until the database is back, as the stream does."""
+    async with Desk(sqlite_url).opened() as desk:
+        failure_id = await desk.fail()
+        desk.hold = asyncio.Event()
+        retry = asyncio.create_task(desk.replay.retry(failure_id, by=OPERATOR))
+        await desk.until_running()
+        async with desk.database.engine.begin() as connection:
+            await connection.execute(text("ALTER TABLE checkpoint_events RENAME TO away"))
+        desk.hold.set()
+
+        async def waits() -> None:
+            assert desk.checkpoint.outages.since is not None
+
+        await eventually_async(waits)
+        async with desk.database.engine.begin() as connection:
+            await connection.execute(text("ALTER TABLE away RENAME TO checkpoint_events"))
+        assert await retry == Replayed(outcome="acknowledged")
+        assert len(desk.seen) == len(await desk.events()) == 1
 
 
 @pytest.mark.parametrize("ended", ["resolved", "discarded"])
