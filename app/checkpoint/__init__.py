@@ -14,6 +14,7 @@ from app.checkpoint.events import Metadata
 from app.checkpoint.models import Model
 from app.checkpoint.notifications import Notification
 from app.checkpoint.outcomes import Ack, Skip, ack, skip
+from app.checkpoint.queries import Reader
 from app.checkpoint.records import (
     Action,
     Actor,
@@ -60,6 +61,7 @@ __all__ = [
     "Outcome",
     "Page",
     "Plan",
+    "Reader",
     "Replay",
     "ReplayError",
     "Replayed",

@@ -31,6 +31,10 @@ POOL_SECONDS = 30
 """How long a transaction waits for a free connection."""
 BUSY_SECONDS = 5
 """How long SQLite waits for another process's transaction."""
+READ_SECONDS = 2
+"""How long one read for an operator may take."""
+READ_POOL_SECONDS = 5
+"""How long such a read waits for a free connection."""
 
 POSTGRESQL_OUTAGES = (
     *("08000", "08001", "08003", "08004", "08006", "08007"),  # no connection, or it was lost
@@ -85,25 +89,30 @@ def async_url(url: str) -> URL:
 
 
 class Database:
-    """One database with its pool of connections."""
+    """One database with its pool of connections.
 
-    def __init__(self, url: str, *, pool_size: int = 5) -> None:
+    If `read_only`, nothing can be written, each transaction sees one state of the tables, and on a
+    server each statement has a time limit.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = 5, read_only: bool = False) -> None:
         self.url = async_url(url)
         self.dialect = self.url.get_backend_name()
+        one_writer = self.dialect == "sqlite" and not read_only
         self.engine = create_async_engine(
             self.url,
             poolclass=AsyncAdaptedQueuePool,
             # SQLite has one writer: transactions queue up here, where waiting costs nothing.
-            pool_size=1 if self.dialect == "sqlite" else pool_size,
+            pool_size=1 if one_writer else pool_size,
             max_overflow=0,
-            pool_timeout=POOL_SECONDS,
+            pool_timeout=READ_POOL_SECONDS if read_only else POOL_SECONDS,
             # Payloads must not come out in logs by way of an error's text.
             hide_parameters=True,
-            **_OPTIONS[self.dialect],
+            **(_READ_ONLY if read_only else _OPTIONS)[self.dialect],
         )
         _name_lost_connections(self.engine)
         if self.dialect == "sqlite":
-            _prepare_sqlite(self.engine)
+            _prepare_sqlite(self.engine, read_only=read_only)
 
     async def check_schema(self) -> None:
         """Check that the tables are there as this code needs them.
@@ -200,6 +209,8 @@ def _missing(connection: Connection) -> str:
     return ""
 
 
+# Strict: what does not fit is refused, never cut. Times go in and out in UTC.
+SETTINGS = "SET time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'"
 _OPTIONS: dict[str, dict[str, Any]] = {
     "sqlite": {
         # None: the driver begins no transactions of its own, `_prepare_sqlite` does.
@@ -217,9 +228,37 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "connect_args": {
             "connect_timeout": CONNECT_SECONDS,
             "charset": "utf8mb4",
-            # Strict: what does not fit is refused, never cut. Times go in and out in UTC.
-            "init_command": "SET time_zone = '+00:00',"
-            " sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
+            "init_command": SETTINGS,
+        },
+    },
+}
+_READ_ONLY: dict[str, dict[str, Any]] = {
+    "sqlite": _OPTIONS["sqlite"],
+    "postgresql": {
+        "connect_args": {
+            "timeout": CONNECT_SECONDS,
+            "server_settings": {
+                "application_name": "checkpoint reader",
+                "default_transaction_read_only": "on",
+                "default_transaction_isolation": "repeatable read",
+                "statement_timeout": f"{READ_SECONDS}s",
+                # Planned for the values at hand: a rare topic is found otherwise than a common one.
+                "plan_cache_mode": "force_custom_plan",
+                # Every read is made for an index; where the planner disagrees, it guesses.
+                "enable_seqscan": "off",
+                "jit": "off",
+            },
+        },
+    },
+    "mysql": {
+        "isolation_level": "REPEATABLE READ",
+        "connect_args": {
+            "connect_timeout": CONNECT_SECONDS,
+            "charset": "utf8mb4",
+            # What stands behind /*M! only MariaDB reads, behind /*!5 only MySQL.
+            "init_command": f"{SETTINGS}"
+            f" /*M!100100 , max_statement_time = {READ_SECONDS}, tx_read_only = 1 */"
+            f" /*!50720 , max_execution_time = {READ_SECONDS}000, transaction_read_only = 1 */",
         },
     },
 }
@@ -243,7 +282,7 @@ def _name_lost_connections(engine: AsyncEngine) -> None:
             raise OperationalError(context.statement, None, error, connection_invalidated=True)
 
 
-def _prepare_sqlite(engine: AsyncEngine) -> None:
+def _prepare_sqlite(engine: AsyncEngine, *, read_only: bool) -> None:
     @event.listens_for(engine.sync_engine, "connect")
     def _connected(connection: Any, _: Any) -> None:
         cursor = connection.cursor()
@@ -251,9 +290,11 @@ def _prepare_sqlite(engine: AsyncEngine) -> None:
         # With NORMAL, a power cut may take back commits whose offsets Kafka has committed since.
         cursor.execute("PRAGMA synchronous = FULL")
         cursor.execute("PRAGMA foreign_keys = ON")
+        if read_only:
+            cursor.execute("PRAGMA query_only = ON")
         cursor.close()
 
     @event.listens_for(engine.sync_engine, "begin")
     def _begin(connection: Connection) -> None:
         # A deferred transaction fails at once when it turns from reading to writing under a writer.
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")

@@ -1,0 +1,106 @@
+"""Everything that operators and programs may read, with an engine apart from the agents'."""
+
+from app.checkpoint.database import Database
+from app.checkpoint.queries import details, groups, pages, stats, trail
+from app.checkpoint.queries.filters import event_conditions, failure_conditions
+from app.checkpoint.queries.pages import Cut
+from app.checkpoint.queries.rows import FAILURES, event_columns, failure_columns
+from app.checkpoint.records import (
+    AuditEntry,
+    Count,
+    Cursor,
+    EventRecord,
+    FailureGroup,
+    FailureRecord,
+    Filter,
+    Page,
+    Stats,
+)
+
+POOL_SIZE = 4
+
+
+class Reader:
+    """Reads what is stored, each time at a bounded cost, and never in the agents' way.
+
+    All of it raises SQLAlchemy's errors when the database cannot answer, or not in time.
+    """
+
+    def __init__(self, database_url: str) -> None:
+        database = Database(database_url, pool_size=POOL_SIZE, read_only=True)
+        self._engine = database.engine
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._engine.dispose()
+
+    async def events(
+        self, where: Filter, *, limit: int, offset: int = 0, after: Cursor | None = None
+    ) -> Page[EventRecord]:
+        """Return events, newest first by their own time, those without one last."""
+        cut = Cut(limit=limit, offset=offset, after=after)
+        columns, conditions = event_columns(whole=False), event_conditions(where)
+        async with self._engine.connect() as connection:
+            rows, following = await pages.page(connection, columns, conditions, cut)
+        return Page(items=[EventRecord(**row) for row in rows], next=following)
+
+    async def event(self, event_id: int, *, topics: frozenset[str] | None = None) -> EventRecord:
+        """Return one event with its whole payload.
+
+        Raises:
+            NotFoundError: there is none, or it is not of these topics.
+        """
+        async with self._engine.connect() as connection:
+            return await details.event(connection, event_id, topics)
+
+    async def failures(
+        self, where: Filter, *, limit: int, offset: int = 0, after: Cursor | None = None
+    ) -> Page[FailureRecord]:
+        """Return failures, newest first by their event's time, those without one last."""
+        cut = Cut(limit=limit, offset=offset, after=after)
+        columns, conditions = failure_columns(whole=False), failure_conditions(where)
+        async with self._engine.connect() as connection:
+            rows, following = await pages.page(connection, columns, conditions, cut)
+        return Page(items=[FailureRecord(**row) for row in rows], next=following)
+
+    async def failure(
+        self, failure_id: int, *, topics: frozenset[str] | None = None
+    ) -> FailureRecord:
+        """Return one failure with its whole payload.
+
+        Raises:
+            NotFoundError: there is none, or it is not of these topics.
+        """
+        async with self._engine.connect() as connection:
+            return await details.failure(connection, failure_id, topics)
+
+    async def count_failures(self, where: Filter) -> Count:
+        """Count failures; where no index answers the filter, among the newest ones only."""
+        async with self._engine.connect() as connection:
+            return await pages.count(connection, FAILURES, failure_conditions(where))
+
+    async def groups(
+        self, *, limit: int, topics: frozenset[str] | None = None
+    ) -> list[FailureGroup]:
+        """Return the groups of unresolved failures, the one that failed last first."""
+        async with self._engine.connect() as connection:
+            return await groups.groups(connection, limit=limit, topics=topics)
+
+    async def stats(self, *, topics: frozenset[str] | None = None) -> Stats:
+        """Count what there is of these topics among the newest rows."""
+        async with self._engine.connect() as connection:
+            return await stats.stats(connection, topics=topics)
+
+    async def audit(
+        self,
+        *,
+        limit: int,
+        before: int | None = None,
+        subject: str | None = None,
+        subject_id: int | None = None,
+        topics: frozenset[str] | None = None,
+    ) -> list[AuditEntry]:
+        """Return what operators did, newest first, as far back as one read looks."""
+        cut = trail.Cut(limit=limit, before=before, topics=topics)
+        async with self._engine.connect() as connection:
+            return await trail.audit(connection, cut, subject=subject, subject_id=subject_id)

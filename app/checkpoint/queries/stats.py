@@ -1,0 +1,79 @@
+"""Counts by status, topic and agent of the newest rows."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
+
+from sqlalchemy import Row, func, select, union_all
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.checkpoint.queries.rows import EVENTS, FAILURE_STATUS, FAILURES
+from app.checkpoint.queries.windows import newest_first
+from app.checkpoint.records import Count, Stats
+
+EVENTS_LIMIT = 5_000
+"""Events that are counted, the last that were recorded."""
+FAILURES_LIMIT = 1_000
+"""Failures of each stored status that are counted, those at the head of their list."""
+STORED = {"open": ("open", "retrying"), "resolved": ("resolved",), "discarded": ("discarded",)}
+"""What each stored status is told as."""
+
+Rows: TypeAlias = Sequence[Row[Any]]
+
+
+async def stats(connection: AsyncConnection, *, topics: frozenset[str] | None) -> Stats:
+    """Count what these topics have among the newest rows."""
+    events = (await connection.execute(_events())).all()
+    failures = (await connection.execute(_failures())).all()
+    unresolved = [row for row in failures if row.status in STORED["open"]]
+    return Stats(
+        events=_count(events, topics, capped=_total(events) >= EVENTS_LIMIT),
+        events_by_topic=_by("topic", events, topics),
+        events_by_agent=_by("agent", events, topics),
+        failures_by_status=_by_status(failures, topics),
+        unresolved_by_topic=_by("topic", unresolved, topics),
+        unresolved_by_agent=_by("agent", unresolved, topics),
+    )
+
+
+def _events() -> Any:
+    newest = select(EVENTS.c.topic, EVENTS.c.agent).order_by(EVENTS.c.id.desc())
+    rows = newest.limit(EVENTS_LIMIT).subquery()
+    return select(*rows.c, func.count().label("number")).group_by(*rows.c)
+
+
+def _failures() -> Any:
+    columns = [FAILURE_STATUS.label("status"), FAILURES.c.topic, FAILURES.c.agent]
+    each = []
+    for stored in STORED:
+        rows = select(*columns).where(FAILURES.c.status == stored)
+        rows = rows.order_by(*newest_first(FAILURES.c)).limit(FAILURES_LIMIT)
+        newest = rows.subquery()
+        each.append(select(*newest.c, func.count().label("number")).group_by(*newest.c))
+    return union_all(*each)
+
+
+def _by_status(rows: Rows, topics: frozenset[str] | None) -> dict[str, Count]:
+    counts = {}
+    for told in STORED.values():
+        capped = _total(row for row in rows if row.status in told) >= FAILURES_LIMIT
+        for status in told:
+            of_status = [row for row in rows if row.status == status]
+            counts[status] = _count(of_status, topics, capped=capped)
+    return counts
+
+
+def _count(rows: Rows, topics: frozenset[str] | None, *, capped: bool) -> Count:
+    return Count(count=sum(_by("topic", rows, topics).values()), capped=capped)
+
+
+def _total(rows: Iterable[Row[Any]]) -> int:
+    return sum(row.number for row in rows)
+
+
+def _by(name: str, rows: Rows, topics: frozenset[str] | None) -> dict[str, int]:
+    numbers = Counter[str]()
+    for row in rows:
+        if topics is None or row.topic in topics:
+            numbers[getattr(row, name)] += row.number
+    return dict(numbers)
