@@ -13,6 +13,7 @@ from app.checkpoint.errors import (
 from app.checkpoint.events import Metadata
 from app.checkpoint.models import Model
 from app.checkpoint.notifications import Notification
+from app.checkpoint.operations import Operations
 from app.checkpoint.outcomes import Ack, Skip, ack, skip
 from app.checkpoint.queries import Reader
 from app.checkpoint.records import (
@@ -58,6 +59,7 @@ __all__ = [
     "NotFoundError",
     "Notification",
     "Operation",
+    "Operations",
     "Outcome",
     "Page",
     "Plan",

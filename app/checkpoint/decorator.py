@@ -18,6 +18,7 @@ from app.checkpoint.events import Record, make_record
 from app.checkpoint.identity import Identity
 from app.checkpoint.lanes import settle_alone
 from app.checkpoint.notifications import Notifications
+from app.checkpoint.operations import Operations
 from app.checkpoint.options import Decode, Describe, Options, RetryIf
 from app.checkpoint.outages import Outages
 from app.checkpoint.outcomes import Ack
@@ -96,6 +97,7 @@ class Checkpoint:
         """Have the app's worker start with the checkpoint's checks and run on its consumer."""
         app.boot_strategy = BootStrategy(app, self)
         self.replay = Replay(self, app)
+        self.operations = Operations(self, self.replay)
 
 
 class Checkpointed:

@@ -46,8 +46,10 @@ class OperationsRunner(Service):
 
     async def on_stop(self) -> None:
         """Finish the items in hand within the checkpoint's grace; others go on with the rest."""
+        # With the database away, nothing can be finished.
+        grace = self._operations.checkpoint.grace if self._outages.since is None else 0
         if self._working:
-            await asyncio.wait(self._working, timeout=self._operations.checkpoint.grace)
+            await asyncio.wait(self._working, timeout=grace)
 
     async def _work_off(self) -> None:
         while not self.should_stop:

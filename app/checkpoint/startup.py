@@ -13,6 +13,7 @@ from app.checkpoint.consumer import TESTED_FAUST, Transport, fits
 from app.checkpoint.database import is_outage
 from app.checkpoint.errors import CheckpointError, ConfigurationError
 from app.checkpoint.lanes import Lanes
+from app.checkpoint.runner import OperationsRunner
 
 if TYPE_CHECKING:
     from app.checkpoint.decorator import Checkpoint
@@ -30,7 +31,12 @@ class BootStrategy(FaustBootStrategy):
         lanes = Lanes(grace=self._checkpoint.grace, on_crash=self._crash)
         # Before the consumer is made: the transport makes it.
         self.app.transport = Transport(self.app.conf.broker_consumer, self.app, lanes=lanes)
-        return [Startup(self.app, self._checkpoint, lanes), *super().server()]
+        return [
+            Startup(self.app, self._checkpoint, lanes),
+            *super().server(),
+            # Last: handlers that run again find everything as in the stream.
+            OperationsRunner(self._checkpoint.operations),
+        ]
 
     def _crash(self, error: BaseException) -> None:
         self._crashing = asyncio.ensure_future(self.app.crash(error))
@@ -60,6 +66,7 @@ class Startup(Service):
 
     async def on_stop(self) -> None:
         """Close the database's connections."""
+        await self._checkpoint.operations.close()
         await self._checkpoint.replay.close()
         await self._checkpoint.database.close()
 
