@@ -10,7 +10,7 @@ import mode.loop
 
 from app.checkpoint import Checkpoint
 from app.settings import Settings
-from app.web import blueprint
+from app.web import Access, Mask, WebServer, blueprint
 
 AGENTS = Path(__file__).with_name("agents")
 
@@ -33,6 +33,14 @@ app = faust.App(
     web_stats_enabled=False,
     web_graph_enabled=False,
     web_metrics_enabled=False,
+)
+app.web = WebServer(
+    app,
+    tokens={
+        token.digest: Access(name=token.name, full=token.full, topics=token.topics)
+        for token in settings.api_tokens
+    },
+    mask=Mask(settings.masked_fields),
 )
 app.web.blueprints.add("", blueprint)
 

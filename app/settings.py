@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import NoReturn
 
 from app.checkpoint.database import async_url
@@ -23,8 +24,24 @@ LEVELS = ("debug", "info", "warning", "error")
 TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
+API_TOKEN = re.compile(r"([\w.@-]{1,64}):(full|read):([\w~.-]{32,512})(?::([^:]+))?", re.ASCII)
+
+
 class SettingsError(ValueError):
     """A variable of the environment cannot be used; the message says which, and what to write."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiToken:
+    """What a token of the API lets its bearer do."""
+
+    name: str
+    full: bool
+    """Whether they may change anything; if not, they read."""
+    topics: frozenset[str] | None
+    """The only topics that they may see; None: all."""
+    digest: bytes
+    """SHA-256 of the token, which itself is not kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +55,9 @@ class Settings:
     database_url: str
     web_host: str
     web_port: int
+    api_tokens: tuple[ApiToken, ...]
+    masked_fields: tuple[str, ...]
+    """Names and dotted paths of what the web does not show of payloads."""
     topic_allow_declare: bool
     """Whether Faust may create its topics; the embedded broker of dev mode cannot."""
     framework_log_level: int
@@ -66,15 +86,21 @@ class Settings:
             database_url=_database(environ.get("DATABASE_URL") or DATABASE_URL),
             web_host=environ.get("WEB_HOST") or WEB_HOST,
             web_port=_port(environ.get("WEB_PORT") or WEB_PORT),
+            api_tokens=_tokens(environ.get("API_TOKENS") or ""),
+            masked_fields=_fields(environ.get("MASKED_FIELDS") or ""),
             topic_allow_declare=_truth(environ.get("TOPIC_ALLOW_DECLARE") or "true"),
             framework_log_level=_level(environ.get("FRAMEWORK_LOG_LEVEL") or FRAMEWORK_LOG_LEVEL),
         )
 
 
 def _topic(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", value) or value in {".", ".."}:
+    if not _is_topic(value):
         _refuse("SOURCE_TOPIC", value, "write a Kafka topic: letters, digits, '.', '_' and '-'")
     return value
+
+
+def _is_topic(name: str) -> bool:
+    return bool(re.fullmatch(r"[A-Za-z0-9._-]{1,249}", name)) and name not in {".", ".."}
 
 
 def _broker(value: str) -> str:
@@ -102,6 +128,43 @@ def _port(value: str) -> int:
     if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= MAX_PORT:
         _refuse("WEB_PORT", value, "write a number from 1 to 65535")
     return int(value)
+
+
+def _tokens(value: str) -> tuple[ApiToken, ...]:
+    tokens = tuple(_token(entry, number) for number, entry in enumerate(value.split(), start=1))
+    if len({token.digest for token in tokens}) < len(tokens):
+        _refuse_token("make a token of its own for each entry")
+    return tokens
+
+
+def _token(entry: str, number: int) -> ApiToken:
+    match = API_TOKEN.fullmatch(entry)
+    if match is None:
+        _refuse_token(
+            f"write entry {number} as name:full:token, name:read:token or"
+            " name:read:token:topic,topic, with a token of 32 to 512 of A-Z, a-z, 0-9, '_', '~',"
+            " '.' and '-'"
+        )
+    name, access, token, listed = match.groups()
+    topics = frozenset(listed.split(",")) if listed else None
+    if topics and not all(map(_is_topic, topics)):
+        _refuse_token(f"write the topics of entry {number} as topic,topic")
+    digest = sha256(token.encode()).digest()
+    return ApiToken(name=name, full=access == "full", topics=topics, digest=digest)
+
+
+def _refuse_token(instead: str) -> NoReturn:
+    # Not even a part of the value: in a wrong order, anything may be the token.
+    _refuse("API_TOKENS", "…", instead)
+
+
+def _fields(value: str) -> tuple[str, ...]:
+    fields = tuple(re.findall(r"[^\s,]+", value))
+    for field in fields:
+        names = field.split(".")
+        if not all(names) or set(names) == {"*"}:
+            _refuse("MASKED_FIELDS", field, "write names or paths, as email, card.number, *.email")
+    return fields
 
 
 def _truth(value: str) -> bool:

@@ -16,6 +16,10 @@ MAX_SECRETS = 1_000
 CUT = 1_000
 """Characters from which on a text may have been cut within a secret when it was stored."""
 
+CREDENTIALS = re.compile(r"""(?i)(?<=://)[^\s'":]*:[^\s'"]*(?=@)|(?<=\bbearer )[\w~.+/=-]+""")
+PASSWORDS = ("password", "passwd", "pwd")
+"""What is never a field to be shown in an error."""
+
 Path: TypeAlias = tuple[str, ...]
 
 
@@ -23,15 +27,15 @@ class Mask:
     """Hides fields by name (`email`) or by path (`items.*.email`), in any case of letters.
 
     A name is hidden wherever it is, a path from the root on; `*` is any one name or element, and
-    the elements of an array are also looked at as if they stood in its place. True where there is
-    anything to hide; else everything is returned as it is.
+    the elements of an array are also looked at as if they stood in its place. True where any field
+    is to be hidden; if none is, payloads are returned as they are.
     """
 
     def __init__(self, fields: Iterable[str] = ()) -> None:
         paths = frozenset(tuple(field.casefold().split(".")) for field in fields)
         self._names = frozenset(path[0] for path in paths if len(path) == 1)
         self._paths = frozenset(path for path in paths if len(path) > 1)
-        self._spelt = _spelt({name for path in paths for name in path[-1:] if name != "*"})
+        self._spelt = _spelt({path[-1] for path in paths} - {"*"} | set(PASSWORDS))
         self._read = lru_cache(maxsize=1)(self._masked)
 
     def __bool__(self) -> bool:
@@ -47,15 +51,14 @@ class Mask:
     def text(self, text: str, *, secrets_of: str | None = None) -> str:
         """Return a text without what the payload that it is about says in masked fields.
 
-        Also hidden is what stands behind a masked name and a `=` or `:`. Cut a text afterwards:
-        half a secret is not found.
+        Also hidden is what stands behind a masked name and a `=` or `:`; and always the user and
+        the password of a URL, and a token. Cut a text afterwards: half a secret is not found.
         """
-        if not self:
-            return text
-        secrets = () if secrets_of is None else self._read(secrets_of)[1]
+        secrets = self._read(secrets_of)[1] if self and secrets_of is not None else ()
         if secrets is None or len(secrets) > MAX_SECRETS:
             return HIDDEN
-        return self._spelt.sub(rf"\1{HIDDEN}", _without(text, secrets))
+        text = CREDENTIALS.sub(HIDDEN, _without(text, secrets))
+        return self._spelt.sub(rf"\1{HIDDEN}", text)
 
     def pairs(self, pairs: Iterable[Sequence[Any]]) -> list[list[Any]]:
         """Return headers or parameters with the values of masked names hidden."""
@@ -111,8 +114,11 @@ class _Literal(str):
 
 
 def _json(value: Any) -> str:
-    # What passes by orjson is a literal: it goes in as it is.
-    return orjson.dumps(value, orjson.Fragment, orjson.OPT_PASSTHROUGH_SUBCLASS).decode()
+    return orjson.dumps(value, _fragment, orjson.OPT_PASSTHROUGH_SUBCLASS).decode()
+
+
+def _fragment(literal: _Literal) -> orjson.Fragment:
+    return orjson.Fragment(literal.encode())
 
 
 def _below(paths: frozenset[Path], name: str) -> frozenset[Path]:
@@ -157,7 +163,7 @@ def _without_half(text: str, secrets: Sequence[str]) -> str:
 
 
 def _spelt(names: Iterable[str]) -> re.Pattern[str]:
-    spelt = "|".join(map(re.escape, names)) or "(?!)"
+    spelt = "|".join(map(re.escape, sorted(names)))
     value = r""""(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?|[^\s,;&)}\]]+"""
     return re.compile(rf"""(?i)(\b(?:{spelt})\b\\?["']?\s*[:=]\s*)(?:{value})""")
 
