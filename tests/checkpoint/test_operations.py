@@ -2,11 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from tempfile import TemporaryDirectory
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import orjson
 import pytest
@@ -17,12 +17,16 @@ from app.checkpoint import ConfigurationError
 from app.checkpoint.database import Database
 from app.checkpoint.errors import ConflictError, NotFoundError
 from app.checkpoint.models import AuditRow, EventRow, FailureRow, OperationItemRow
+from app.checkpoint.queries import operations as queries
 from app.checkpoint.records import Actor, Filter, Plan
+from app.checkpoint.store import operations as store
+from app.checkpoint.store.operations import ClaimedOperation
 from app.checkpoint.testing import database
 from tests.checkpoint.bulk import ADA, Bulk
 from tests.checkpoint.service import Hold
 from tests.polling import eventually_async
 
+T = TypeVar("T")
 StartBulk: TypeAlias = Callable[..., Bulk]
 RETRY = Plan(action="retry", canary=())
 DISCARD = Plan(action="discard", canary=())
@@ -254,6 +258,49 @@ async def test_two_workers_do_each_item_once(start_bulk: StartBulk) -> None:
     assert sorted(workers[0].handled + workers[1].handled) == list(range(20))
 
 
+async def test_of_many_who_claim_an_operation_one_gets_it(start_bulk: StartBulk) -> None:
+    """And gives it back, or keeps it as long as it says so."""
+    workers = [start_bulk() for _ in range(8)]
+    await workers[0].operations.start(RETRY, ADA)
+    claims = await asyncio.gather(*(claim(worker) for worker in workers))
+    [held] = [each for each in claims if each is not None]
+    await workers[0].silence()
+    await write(workers[0], store.renew, held)
+    assert await claim(workers[1]) is None
+    await write(workers[0], store.release, held)
+    assert await claim(workers[1]) is not None
+
+
+async def test_who_has_lost_an_operation_does_not_end_it(start_bulk: StartBulk) -> None:
+    """Nor takes up another item, nor gives away what is no longer theirs."""
+    sleeper, other = start_bulk(), start_bulk()
+    await sleeper.fail(1)
+    operation = await sleeper.operations.start(RETRY, ADA)
+    lost = await claim(sleeper)
+    await sleeper.silence()
+    held = await claim(other)
+    assert lost is not None
+    assert held is not None
+    assert await write(sleeper, queries.next_item, lost.id, lost.claim) is None
+    await write(sleeper, store.end, lost, "finished")
+    await write(sleeper, store.release, lost)
+    assert await claim(sleeper) is None
+    assert await write(other, queries.next_item, held.id, held.claim) is not None
+    assert (await other.operations.get(operation.id, ADA)).status == "running"
+
+
+async def test_an_outcome_that_is_put_down_stays(bulk: Bulk) -> None:
+    """Whoever comes too late passes over nothing."""
+    await bulk.fail(1)
+    await bulk.operations.start(RETRY, ADA)
+    held = await claim(bulk)
+    assert held is not None
+    [failure] = await bulk.rows(FailureRow)
+    await bulk.replay.retry(failure.id, by=held.item(0))
+    await write(bulk, store.pass_over, held, 0)
+    assert await bulk.outcomes() == ["acknowledged"]
+
+
 async def test_what_is_settled_meanwhile_is_passed_over(bulk: Bulk) -> None:
     """And so is what no handler of this service can take."""
     ids = await bulk.fail(1, 2)
@@ -287,15 +334,25 @@ async def test_an_operation_outlasts_an_outage(bulk: Bulk) -> None:
     """Nothing is lost with the tables away, and nothing is done twice."""
     await bulk.fail(1, 2)
     operation = await bulk.operations.start(RETRY, ADA)
-    async with bulk.tables.engine.begin() as connection:
-        await connection.exec_driver_sql(f"ALTER TABLE {ITEMS} RENAME TO hidden")
+    await rename(bulk, ITEMS, "hidden")
     async with bulk.working():
         await eventually_async(lambda: is_out(bulk))
-        async with bulk.tables.engine.begin() as connection:
-            await connection.exec_driver_sql(f"ALTER TABLE hidden RENAME TO {ITEMS}")
+        await rename(bulk, "hidden", ITEMS)
         ended = await bulk.wait_until_ended(operation.id)
     assert ended.outcomes == {"acknowledged": 2}
     assert bulk.handled == [1, 2]
+
+
+async def test_a_worker_stops_at_once_while_the_database_is_away(bulk: Bulk) -> None:
+    """Nothing could be finished within its grace."""
+    await bulk.fail(1)
+    await bulk.operations.start(RETRY, ADA)
+    await rename(bulk, ITEMS, "hidden")
+    async with bulk.working():
+        await eventually_async(lambda: is_out(bulk))
+        stopped_at = time.monotonic()
+    assert time.monotonic() - stopped_at < bulk.checkpoint.grace / 2
+    assert bulk.handled == []
 
 
 async def test_an_actor_acts_only_on_what_they_may_see(bulk: Bulk) -> None:
@@ -389,6 +446,23 @@ async def fresh(**options: Any) -> AsyncIterator[Bulk]:
             bulk = Bulk(tables, **options)
             yield bulk
             await bulk.close()
+
+
+async def claim(bulk: Bulk) -> ClaimedOperation | None:
+    """Claim an operation as a worker does."""
+    return await write(bulk, store.claim)
+
+
+async def write(bulk: Bulk, work: Callable[..., Awaitable[T]], *args: Any) -> T:
+    """Do one thing in a transaction of its own."""
+    async with bulk.operations.database.engine.begin() as connection:
+        return await work(connection, *args)
+
+
+async def rename(bulk: Bulk, table: str, name: str) -> None:
+    """Take a table away, or bring it back."""
+    async with bulk.tables.engine.begin() as connection:
+        await connection.exec_driver_sql(f"ALTER TABLE {table} RENAME TO {name}")
 
 
 async def has_outcomes(bulk: Bulk, *expected: Any) -> None:
