@@ -11,6 +11,7 @@ from app.checkpoint.errors import (
     SchemaError,
 )
 from app.checkpoint.events import Metadata
+from app.checkpoint.health import Health
 from app.checkpoint.models import Model
 from app.checkpoint.notifications import Notification
 from app.checkpoint.operations import Operations
@@ -54,6 +55,7 @@ __all__ = [
     "FailureRecord",
     "Filter",
     "HandlerError",
+    "Health",
     "Metadata",
     "Model",
     "NotFoundError",

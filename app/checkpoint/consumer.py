@@ -18,6 +18,7 @@ on the stock consumer and fails when upstream changes one of these methods:
 
 import asyncio
 import logging
+import time
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -118,6 +119,8 @@ class Consumer(aiokafka.Consumer):
     def __init__(self, transport: "Transport", *args: Any, **kwargs: Any) -> None:
         super().__init__(transport, *args, **kwargs)
         self.lanes = transport.lanes
+        self.polled_at: float | None = None
+        """Monotonic time of the last poll as a member of the group; None: there was none."""
         self._positions: dict[TP, int] = {}
         self._delivered: defaultdict[TP, Delivered] = defaultdict(Delivered)
 
@@ -141,6 +144,8 @@ class Consumer(aiokafka.Consumer):
         timeout = FULL_POLL_SECONDS if full else POLL_SECONDS
         positions = self._positions
         fetched = await self._thread.fetch(active or {NO_PARTITION}, timeout)
+        if fetched.assignment is not None:
+            self.polled_at = time.monotonic()
         # The recovery of a table seeks to where it wants to begin before the flow is resumed.
         recovering = not self.flow_active
         for tp, position in fetched.positions.items():

@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
+import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -53,6 +54,8 @@ class Lane:
         self.position: int | None = None
         """The offset that may be committed: that of the first event not settled."""
         self.buffered_bytes = 0
+        self.busy_since: float | None = None
+        """Monotonic time at which the batch in hand was taken up; None: there is none."""
         self.stopping = asyncio.Event()
         self._settle = settle
         self._buffer: deque[Record] = deque()
@@ -88,7 +91,11 @@ class Lane:
     async def step(self) -> Progress:
         """Settle one batch, acknowledge what was done of it, and wait if the rest is retried."""
         batch = list(islice(self._buffer, self._batch_size))
-        progress = await self._settle(self, batch)
+        self.busy_since = time.monotonic()
+        try:
+            progress = await self._settle(self, batch)
+        finally:
+            self.busy_since = None
         for _ in range(progress.done):
             record = self._buffer.popleft()
             self.position = record.offset + 1
@@ -160,6 +167,13 @@ class Lanes:
     def busy(self, tp: TP) -> bool:
         """Return whether an event of a partition is not settled yet."""
         return any(len(lane) for lane in self._lanes.get(tp, []))
+
+    def in_hand(self) -> Iterator[tuple[str, float]]:
+        """Return the topic of each batch that is being settled, and for how many seconds."""
+        now = time.monotonic()
+        for lane in self._tasks:
+            if lane.busy_since is not None:
+                yield lane.tp.topic, now - lane.busy_since
 
     def partitions(self) -> set[TP]:
         """Return the partitions that have lanes."""

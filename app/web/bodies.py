@@ -13,7 +13,6 @@ from app.checkpoint import (
     EventRecord,
     FailureGroup,
     FailureRecord,
-    HandlerError,
     Operation,
     Replayed,
     Stats,
@@ -115,20 +114,21 @@ class Bodies:
             "sample": [self.failure(record) for record in sample],
         }
 
-    def dry_run(self, replayed: Replayed, payload: str | None) -> DryRunBody:
-        """Tell what a retry of a failure would have come to."""
+    def dry_run(
+        self, replayed: Replayed, payload: bytes | None, failure: FailureRecord
+    ) -> DryRunBody:
+        """Tell what a retry of a failure, with its own or another payload, would have come to."""
         message = replayed.error_message
+        if message is not None:
+            message = self._text(message, failure)
+            if payload is not None:
+                message = self._mask.text(message, secrets_of=payload.decode(errors="replace"))
         return {
             "dry_run": True,
             "outcome": replayed.outcome,
             "error_class": replayed.error_class,
-            "error_message": message and self._mask.text(message, secrets_of=payload),
+            "error_message": message,
         }
-
-    def raised(self, error: HandlerError, payload: str | None) -> HandlerError:
-        """Return what a handler raised, with what it repeats of the payload hidden."""
-        message = self._mask.text(str(error), secrets_of=payload)
-        return HandlerError(message, error_class=error.error_class)
 
     def _row(self, record: EventRecord) -> RowBody:
         body: RowBody = {

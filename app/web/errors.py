@@ -78,7 +78,7 @@ class Errors:
         return self._mask.text(str(error))
 
 
-def error_response(request: BaseRequest, status: int, message: str, **fields: Any) -> Response:
+def error_response(request: BaseRequest, status: int, message: str, /, **fields: Any) -> Response:
     """Return an error as JSON, with the id by which the log calls the request."""
     body = {"error": True, "message": message, "request_id": request_id_of(request), **fields}
     return Response(status=status, body=orjson.dumps(body), content_type="application/json")

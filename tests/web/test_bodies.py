@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.checkpoint import AuditEntry, Count, HandlerError, Replayed
+from app.checkpoint import AuditEntry, Count, Replayed
 from app.web import bodies
 from app.web.bodies import Bodies
 from app.web.masking import Mask
@@ -157,14 +157,13 @@ def test_what_cannot_be_looked_through_is_hidden_as_a_whole(fields: dict[str, An
     assert json.loads(text)["error_message"] == "***"
 
 
-def test_a_handlers_error_is_told_without_what_is_masked() -> None:
-    """Its class stays."""
-    told = MASKED.raised(HandlerError(f"to {EMAIL}", error_class="KeyError"), PAYLOAD)
-    assert (str(told), told.error_class) == ("to ***", "KeyError")
-    told_of = MASKED.dry_run(
-        Replayed(outcome="failed", error_class="KeyError", error_message=f"to {EMAIL}"), PAYLOAD
-    )
-    assert told_of["error_message"] == "to ***"
+def test_a_dry_run_is_told_without_what_is_masked() -> None:
+    """Be it of the stored payload, or of one that was given instead."""
+    replayed = Replayed(outcome="failed", error_class="KeyError", error_message=f"to {EMAIL}, b@c")
+    told = MASKED.dry_run(replayed, b'{"email": "b@c"}', failure(payload=PAYLOAD))
+    assert (told["error_class"], told["error_message"]) == ("KeyError", "to ***, ***")
+    told = OPEN.dry_run(replayed, None, failure(payload=PAYLOAD))
+    assert told["error_message"] == replayed.error_message
 
 
 def test_an_audit_entry_tells_before_and_after() -> None:

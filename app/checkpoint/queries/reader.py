@@ -27,12 +27,20 @@ class Reader:
     """
 
     def __init__(self, database_url: str) -> None:
-        database = Database(database_url, pool_size=POOL_SIZE, read_only=True)
-        self._engine = database.engine
+        self._database = Database(database_url, pool_size=POOL_SIZE, read_only=True)
+        self._engine = self._database.engine
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._engine.dispose()
+        await self._database.close()
+
+    async def check_schema(self) -> None:
+        """Check that the tables are there as this code needs them.
+
+        Raises:
+            SchemaError: something is missing; names it and the command to run.
+        """
+        await self._database.check_schema()
 
     async def events(
         self, where: Filter, *, limit: int, offset: int = 0, after: Cursor | None = None
