@@ -34,15 +34,19 @@ async def looked_at(desk: Desk, database_url: str) -> AsyncIterator[Health]:
 
 
 @asynccontextmanager
-async def working(desk: Desk, settled: Settled) -> AsyncIterator[Lanes]:
+async def working(desk: Desk, settled: Settled) -> AsyncIterator[Consumer]:
     """Have a service look like a worker whose topic is settled like this."""
     lanes = Lanes(grace=1, on_crash=crashed)
     lanes.add("orders", settled)
     desk.app.transport = Transport(desk.app.conf.broker_consumer, desk.app, lanes=lanes)
     lanes.deliver(ORDERS, records(0))
-    yield lanes
+    consumer = desk.app.consumer
+    assert isinstance(consumer, Consumer)
+    yield consumer
     settled.open.set()
     await lanes.drain()
+    # Made for the thread that never started.
+    consumer._thread.thread_loop.close()  # noqa: SLF001 - Faust closes it only after a start
 
 
 async def test_a_process_that_consumes_nothing_needs_its_database(database_url: str) -> None:
@@ -108,10 +112,8 @@ async def test_a_consumer_that_no_longer_polls_is_seen(sqlite_url: str) -> None:
     async with (
         Desk(sqlite_url).opened() as desk,
         looked_at(desk, sqlite_url) as health,
-        working(desk, Settled()),
+        working(desk, Settled()) as consumer,
     ):
-        consumer = desk.app.consumer
-        assert isinstance(consumer, Consumer)
         assert (await health.checks())["consumer"] == "it has not joined its group yet"
         consumer.polled_at = time.monotonic() - POLL_SECONDS / 2
         assert (await health.checks())["consumer"] == "ok"
