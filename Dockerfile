@@ -1,6 +1,6 @@
 # The same image serves both lines of the Procfile:
 #   docker run ... IMAGE alembic upgrade head     once for each release
-#   docker run ... IMAGE                          the worker
+#   docker run ... IMAGE                          the worker; it listens to all, so set API_TOKENS
 ARG PYTHON_VERSION=3.13
 
 FROM python:${PYTHON_VERSION}-slim AS build

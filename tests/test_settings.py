@@ -3,12 +3,13 @@
 import dataclasses
 import logging
 import re
+from hashlib import sha256
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.settings import Settings, SettingsError
+from app.settings import ApiToken, Settings, SettingsError
 
 NAMES = (
     "SOURCE_TOPIC",
@@ -16,9 +17,12 @@ NAMES = (
     "DATABASE_URL",
     "WEB_HOST",
     "WEB_PORT",
+    "API_TOKENS",
+    "MASKED_FIELDS",
     "TOPIC_ALLOW_DECLARE",
     "FRAMEWORK_LOG_LEVEL",
 )
+TOKEN = "s3cret" * 6
 BAD = [
     ("SOURCE_TOPIC", "two words", "letters, digits"),
     ("SOURCE_TOPIC", "..", "letters, digits"),
@@ -41,6 +45,20 @@ BAD = [
     ("WEB_PORT", "65536", "from 1 to 65535"),
     ("WEB_PORT", "-1", "from 1 to 65535"),
     ("WEB_PORT", "٣", "from 1 to 65535"),
+    ("API_TOKENS", "s3cret", "write entry 1 as name:full:token"),
+    ("API_TOKENS", f"a:full:{TOKEN} b:write:{TOKEN}", "write entry 2 as name:full:token"),
+    ("API_TOKENS", f"a:full:{'s' * 31}", "with a token of 32 to 512"),
+    ("API_TOKENS", f"a:full:{'s' * 513}", "with a token of 32 to 512"),
+    ("API_TOKENS", f"a:full:{TOKEN}é", "with a token of 32 to 512"),
+    ("API_TOKENS", f"a:full:{TOKEN}:", "name:read:token:topic,topic"),
+    ("API_TOKENS", f"a b:full:{TOKEN}", "write entry 1 as name:full:token"),
+    ("API_TOKENS", f"a:full:{TOKEN}:bills,", "write the topics of entry 1 as topic,topic"),
+    ("API_TOKENS", f"a:full:{TOKEN}:bi/lls", "write the topics of entry 1 as topic,topic"),
+    ("API_TOKENS", f"a:full:{TOKEN} b:read:{TOKEN}", "a token of its own for each entry"),
+    ("MASKED_FIELDS", "card..number", "write names or paths"),
+    ("MASKED_FIELDS", ".email", "write names or paths"),
+    ("MASKED_FIELDS", "email *", "write names or paths"),
+    ("MASKED_FIELDS", "*.*", "write names or paths"),
     ("TOPIC_ALLOW_DECLARE", "maybe", "true or false"),
     ("FRAMEWORK_LOG_LEVEL", "loud", "debug, info, warning, error"),
 ]
@@ -56,7 +74,19 @@ SECRETS = [
     ("DATABASE_URL", "s3cret"),
     ("DATABASE_URL", "sqlite://me:s3cret@host/file.db"),
     ("DATABASE_URL", "sqlite://?password=s3cret"),
+    ("API_TOKENS", "s3cret"),
+    ("API_TOKENS", "s3cret:full:name"),
+    ("API_TOKENS", f"ops:full:{TOKEN} ops:full:{TOKEN}"),
+    ("API_TOKENS", f"ops:full:{TOKEN}:s3cret/"),
 ]
+
+
+def test_one_name_may_have_two_tokens() -> None:
+    """The new one is told before the old one is taken away."""
+    entries = f"ops:full:{TOKEN} ops:full:{'n' * 32}"
+    found = Settings.from_environment({"API_TOKENS": entries})
+    assert [token.name for token in found.api_tokens] == ["ops", "ops"]
+    assert "s3cret" not in repr(found)
 
 
 def test_nothing_needs_to_be_set() -> None:
@@ -65,6 +95,7 @@ def test_nothing_needs_to_be_set() -> None:
     assert found.broker_url.startswith("kafka://localhost:")
     assert found.database_url.startswith("sqlite:///")
     assert found.web_host == "127.0.0.1"
+    assert (found.api_tokens, found.masked_fields) == ((), ())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -82,6 +113,8 @@ def test_what_is_set_is_taken() -> None:
             "DATABASE_URL": "postgresql://me:s3cret@host/name",
             "WEB_HOST": "0.0.0.0",  # noqa: S104 - as in a container
             "WEB_PORT": "65535",
+            "API_TOKENS": f"ops:full:{TOKEN}  dash@home:read:{'d' * 32}:bills,or.ders\n",
+            "MASKED_FIELDS": "email, customer.card.number items.*.pin",
             "TOPIC_ALLOW_DECLARE": "No",
             "FRAMEWORK_LOG_LEVEL": "Warning",
         }
@@ -90,6 +123,16 @@ def test_what_is_set_is_taken() -> None:
     assert found.broker_url == "kafka://one:9092;kafka://two:9093"
     assert found.database_url == "postgresql://me:s3cret@host/name"
     assert (found.web_host, found.web_port) == ("0.0.0.0", 65535)  # noqa: S104 - the same
+    assert found.api_tokens == (
+        ApiToken(name="ops", full=True, topics=None, digest=sha256(TOKEN.encode()).digest()),
+        ApiToken(
+            name="dash@home",
+            full=False,
+            topics=frozenset({"bills", "or.ders"}),
+            digest=sha256(b"d" * 32).digest(),
+        ),
+    )
+    assert found.masked_fields == ("email", "customer.card.number", "items.*.pin")
     assert found.topic_allow_declare is False
     assert found.framework_log_level == logging.WARNING
 

@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from http import HTTPStatus
+from typing import Any
 
 from aiohttp.web import Application, AppRunner, BaseRequest, Server, StreamResponse
 from aiohttp.web_protocol import RequestHandler
@@ -27,12 +29,12 @@ HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
-    # aiohttp would tell its version and Python's.
-    "Server": "service",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
 """Of every answer; a view may have set others."""
+SERVER = {"Server": "service"}
+"""In the place of aiohttp's own, which tells its version and Python's."""
 
 
 class WebServer(Web):
@@ -48,19 +50,14 @@ class WebServer(Web):
     ) -> None:
         super().__init__(app)
         self._has_tokens = bool(tokens)
-        door = Door(tokens)
+        door, errors = Door(tokens), Errors(mask)
         log = RequestLog(mask, is_token=door.is_token)
         self.web_app = Application(
             client_max_size=MAX_BODY,
-            middlewares=[
-                log.write,
-                Errors(mask).answer,
-                door.admit,
-                Intake(patience=patience).read,
-            ],
+            middlewares=[log.write, errors.answer, door.admit, Intake(patience=patience).read],
         )
         self.web_app.on_response_prepare.append(_add_headers)
-        self._runner = _Runner(self.web_app, log=log, patience=patience)
+        self._runner = _Runner(self.web_app, errors=errors, log=log, patience=patience)
 
     async def start_server(self) -> None:
         """Listen, unless anybody could then do anything.
@@ -81,20 +78,31 @@ class WebServer(Web):
 class _Runner(AppRunner):
     """Has connections that do not wait for ever, and errors of the protocol told as all others."""
 
-    __slots__ = ("_log", "_patience")
+    __slots__ = ("_errors", "_log", "_patience")
 
-    def __init__(self, app: Application, *, log: RequestLog, patience: float) -> None:
+    def __init__(
+        self, app: Application, *, errors: Errors, log: RequestLog, patience: float
+    ) -> None:
         super().__init__(app, shutdown_timeout=SHUTDOWN_SECONDS)
+        self._errors = errors
         self._log = log
         self._patience = patience
 
     async def _make_server(self) -> Server:
-        return _Server(await super()._make_server(), log=self._log, patience=self._patience)
+        server = await super()._make_server()
+        # An expectation that is not met ends before the middlewares.
+        handler = partial(self._errors.answer, handler=server.request_handler)
+        return _Server(
+            handler,
+            request_factory=server.request_factory,
+            log=self._log,
+            patience=self._patience,
+        )
 
 
 class _Server(Server):
-    def __init__(self, server: Server, *, log: RequestLog, patience: float) -> None:
-        super().__init__(server.request_handler, request_factory=server.request_factory)
+    def __init__(self, *handler: Any, log: RequestLog, patience: float, **options: Any) -> None:
+        super().__init__(*handler, **options)
         self._log = log
         self._patience = patience
 
@@ -134,7 +142,7 @@ class _Connection(RequestHandler):
         if request.writer.output_size > 0:
             msg = "the answer has begun: it cannot become an error"
             raise ConnectionError(msg)
-        response.headers.update(_headers(request))
+        response.headers.update(_headers(request) | SERVER)
         response.force_close()
         return response
 
@@ -155,6 +163,7 @@ class _Connection(RequestHandler):
 async def _add_headers(request: BaseRequest, response: StreamResponse) -> None:
     for name, value in _headers(request).items():
         response.headers.setdefault(name, value)
+    response.headers.update(SERVER)
 
 
 def _headers(request: BaseRequest) -> dict[str, str]:

@@ -18,6 +18,9 @@ class Throttle:
         self._clock = clock
         self._failures: OrderedDict[str, deque[float]] = OrderedDict()
 
+    def __len__(self) -> int:
+        return len(self._failures)
+
     def failed(self, address: str) -> int:
         """Note that an address was wrong; return for how many seconds it is too often, mostly 0."""
         now = self._clock()
