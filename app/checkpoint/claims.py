@@ -25,9 +25,11 @@ def is_fresh(claimed_at: datetime | None, now: datetime) -> bool:
 
 
 @asynccontextmanager
-async def kept_alive(renew: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
-    """Renew a claim several times within its lease until the block ends."""
-    renewing = asyncio.create_task(_renew(renew), name="claim")
+async def kept_alive(
+    renew: Callable[[], Awaitable[object]], *, seconds: float = LEASE_SECONDS / 4
+) -> AsyncIterator[None]:
+    """Renew a claim every so many seconds, until the block ends."""
+    renewing = asyncio.create_task(_renew(renew, seconds), name="claim")
     try:
         yield
     finally:
@@ -35,9 +37,9 @@ async def kept_alive(renew: Callable[[], Awaitable[object]]) -> AsyncIterator[No
         await asyncio.gather(renewing, return_exceptions=True)
 
 
-async def _renew(renew: Callable[[], Awaitable[object]]) -> None:
+async def _renew(renew: Callable[[], Awaitable[object]], seconds: float) -> None:
     while True:
-        await asyncio.sleep(LEASE_SECONDS / 4)
+        await asyncio.sleep(seconds)
         # If the database stays away, the lease ends, and whoever comes next may take over.
         with suppress(SQLAlchemyError, OSError):
             await renew()
