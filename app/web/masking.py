@@ -35,7 +35,9 @@ class Mask:
         paths = frozenset(tuple(field.casefold().split(".")) for field in fields)
         self._names = frozenset(path[0] for path in paths if len(path) == 1)
         self._paths = frozenset(path for path in paths if len(path) > 1)
-        self._spelt = _spelt({path[-1] for path in paths} - {"*"} | set(PASSWORDS))
+        spelt = {path[-1] for path in paths} - {"*"} | set(PASSWORDS)
+        self._spelt = _spelt(spelt)
+        self._hints = ("://", "bearer ", *spelt)
         self._read = lru_cache(maxsize=1)(self._masked)
 
     def __bool__(self) -> bool:
@@ -57,8 +59,11 @@ class Mask:
         secrets = self._read(secrets_of)[1] if self and secrets_of is not None else ()
         if secrets is None or len(secrets) > MAX_SECRETS:
             return HIDDEN
-        text = CREDENTIALS.sub(HIDDEN, _without(text, secrets))
-        return self._spelt.sub(rf"\1{HIDDEN}", text)
+        text, folded = _without(text, secrets), text.casefold()
+        # Most texts have none of it, and the patterns would take far longer to find that out.
+        if not any(hint in folded for hint in self._hints):
+            return text
+        return self._spelt.sub(rf"\1{HIDDEN}", CREDENTIALS.sub(HIDDEN, text))
 
     def pairs(self, pairs: Iterable[Sequence[Any]]) -> list[list[Any]]:
         """Return headers or parameters with the values of masked names hidden."""
