@@ -58,7 +58,7 @@ def read_bulk(body: bytes, action: Action, *, topics: frozenset[str] | None) -> 
     Raises:
         BadRequestError: no JSON object of the members that there are.
     """
-    members = _members(body, BULK, json.loads)
+    members = _members(body, BULK, _lenient)
     if ("ids" in members) is ("filter" in members):
         _refuse("write either ids or filter: {} as a filter means all unresolved failures")
     for name in ("ids", "canary"):
@@ -100,6 +100,16 @@ def _exact(body: str, **hooks: Any) -> Any:
     """Read JSON so that dumping it gives each number as it was written."""
     number = _fragment
     return json.loads(body, parse_int=number, parse_float=number, **hooks)
+
+
+def _lenient(body: str, **hooks: Any) -> Any:
+    """Read JSON so that 1.0 is a whole number, as JSON Schema says."""
+    return json.loads(body, parse_float=_number, **hooks)
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    return int(number) if number.is_integer() else number
 
 
 def _fragment(text: str) -> orjson.Fragment:

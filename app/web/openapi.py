@@ -11,12 +11,14 @@ from faust.web.blueprints import FutureRoute
 from app.web.api import JSON, Description, described
 from app.web.examples import EXAMPLES
 from app.web.schemas import Schemas
-from app.web.shapes import ErrorBody
+from app.web.shapes import BulkRequest, ErrorBody
 
 OPENAPI = "3.1.0"
 VERSION = "1"
 ALWAYS = (400, 401, 403, 429, 500, 503)
 """Statuses that every guarded method answers with."""
+NEEDED = (BulkRequest,)
+"""Bodies that cannot be left out."""
 WITH_BODY = (408, 413, 415)
 ABOUT = """\
 What the service has handled, what it could not, and what is done about it.
@@ -30,7 +32,7 @@ def document(routes: Sequence[FutureRoute]) -> dict[str, Any]:
     """Return the OpenAPI document of all routes of a blueprint."""
     schemas = Schemas()
     paths = {
-        route.uri: {
+        _path(route.uri): {
             method: _operation(route, method, description, schemas)
             for method, description in described(_view(route)).items()
         }
@@ -48,6 +50,11 @@ def document(routes: Sequence[FutureRoute]) -> dict[str, Any]:
     }
 
 
+def _path(uri: str) -> str:
+    """Return a route's path without the patterns of what may stand in it."""
+    return re.sub("{([a-z]+):[^}]*}", r"{\1}", uri)
+
+
 def _view(route: FutureRoute) -> type[web.View]:
     view: type[web.View] = route.handler  # type: ignore[assignment]
     return view
@@ -60,14 +67,14 @@ def _operation(
     operation: dict[str, Any] = {
         "operationId": f"{method}_{route.name}",
         "summary": docstring.rstrip(".\n "),
-        "parameters": [*_path_parameters(route.uri), *_query_parameters(description)],
+        "parameters": [*_path_parameters(_path(route.uri)), *_query_parameters(description)],
         "responses": _responses(method, description, schemas),
     }
     if description.is_open:
         operation["security"] = []
     if description.body is not None:
         operation["requestBody"] = {
-            "required": False,
+            "required": description.body in NEEDED,
             "content": {JSON: _content(description.body, schemas)},
         }
     return operation

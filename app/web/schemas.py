@@ -14,6 +14,8 @@ from typing import (
     is_typeddict,
 )
 
+from app.web.shapes import RULES
+
 Schema = dict[str, Any]
 
 PLAIN: dict[Any, Schema] = {
@@ -68,5 +70,6 @@ class Schemas:
                 "properties": {field: self.of(hint) for field, hint in hints.items()},
                 "required": sorted(kind.__required_keys__),
                 "additionalProperties": False,
+                **RULES.get(kind, {}),
             }
         return {"$ref": f"#/components/schemas/{name}"}

@@ -6,7 +6,7 @@ Time = Annotated[str, {"format": "date-time"}]
 Hex = Annotated[str, {"pattern": "^[0-9a-f]{32}$"}]
 TimeOrNull = Annotated[str | None, {"format": "date-time"}]
 HexOrNull = Annotated[str | None, {"pattern": "^[0-9a-f]{32}$"}]
-Id = Annotated[int, {"minimum": 1}]
+Id = Annotated[int, {"minimum": 1, "maximum": 2**63 - 1}]
 Natural = Annotated[int, {"minimum": 0}]
 Outcome = Literal["acknowledged", "skipped", "duplicate", "failed"]
 
@@ -242,9 +242,9 @@ class BulkRequest(TypedDict, total=False):
     dry_run: Annotated[bool, "Only count them, and show a sample."]
     limit: Annotated[int, {"minimum": 1, "maximum": 10_000}]
     rate: Annotated[
-        float,
+        float | None,
         {"exclusiveMinimum": 0, "maximum": 1000},
-        "Failures a second, else as fast as it goes.",
+        "Failures a second; null: as fast as it goes.",
     ]
     canary: Annotated[
         list[Annotated[int, {"minimum": 1, "maximum": 10_000}]],
@@ -252,3 +252,10 @@ class BulkRequest(TypedDict, total=False):
         "After so many, then so many more, it is looked at how many failed.",
     ]
     failure_ratio: Annotated[float, {"minimum": 0, "maximum": 1}]
+
+
+RULES: dict[type, dict[str, Any]] = {
+    RetryRequest: {"not": {"required": ["payload", "payload_base64"]}},
+    BulkRequest: {"oneOf": [{"required": ["ids"]}, {"required": ["filter"]}]},
+}
+"""Which members go together, where a type cannot say it."""

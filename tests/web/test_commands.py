@@ -121,6 +121,13 @@ def test_many_are_selected_by_a_filter() -> None:
     assert asked == Bulk(plan=plan, dry_run=True)
 
 
+def test_a_whole_number_may_be_written_with_a_point() -> None:
+    """JSON has one kind of number."""
+    asked = read_bulk(b'{"ids": [1.0, 2e1], "limit": 5.0, "rate": 1.5}', "discard", topics=None)
+    assert (asked.plan.ids, asked.plan.limit, asked.plan.rate) == ((1, 20), 5, 1.5)
+    assert [type(number) for number in asked.plan.ids or ()] == [int, int]
+
+
 @pytest.mark.parametrize(
     ("members", "message"),
     [

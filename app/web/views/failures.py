@@ -36,6 +36,9 @@ from app.web.shapes import (
     TotalBody,
 )
 
+ONE = "/v1/failures/{id:(?!(?:count|groups|retry|discard)(?:/|$))[^/]+}"
+"""Where one failure is: at whatever is no route of its own."""
+
 
 @blueprint.route("/v1/failures", name="failures")
 class Failures(View):
@@ -75,7 +78,7 @@ class FailuresGroups(View):
         return answer([api.bodies.group(group) for group in groups])
 
 
-@blueprint.route("/v1/failures/{id}", name="failure")
+@blueprint.route(ONE, name="failure")
 class Failure(View):
     """One failure."""
 
@@ -93,7 +96,7 @@ class Failure(View):
         return answer(bodies.discarded())
 
 
-@blueprint.route("/v1/failures/{id}/retry", name="failure_retry")
+@blueprint.route(f"{ONE}/retry", name="failure_retry")
 class FailureRetry(View):
     """One failed event again."""
 
