@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 Time = Annotated[str, {"format": "date-time"}]
 Hex = Annotated[str, {"pattern": "^[0-9a-f]{32}$"}]
+Text = Annotated[str, {"pattern": r"^[^\u0000]+$"}]
 TimeOrNull = Annotated[str | None, {"format": "date-time"}]
 HexOrNull = Annotated[str | None, {"pattern": "^[0-9a-f]{32}$"}]
 Id = Annotated[int, {"minimum": 1, "maximum": 2**63 - 1}]
@@ -219,18 +220,18 @@ class RetryRequest(TypedDict, total=False):
 class Selection(TypedDict, total=False):
     """Which unresolved failures: those to which all of it applies."""
 
-    topic: str
-    group_id: str
-    agent: str
-    entity_id: str
-    event_type: str
-    event_version: str
+    topic: Text
+    group_id: Text
+    agent: Text
+    entity_id: Text
+    event_type: Text
+    event_version: Text
     checksum: Annotated[str, {"pattern": "^[0-9a-fA-F]{32}$"}]
     partition: Annotated[int, {"minimum": 0, "maximum": 2**31 - 1}]
     since: Time
     until: Time
-    error_class: str
-    error: Annotated[str, "A part of the error message, as it stands."]
+    error_class: Text
+    error: Annotated[Text, "A part of the error message, as it stands."]
     group: Annotated[str, {"pattern": "^[0-9a-fA-F]{32}$"}]
 
 
