@@ -6,7 +6,7 @@ from sqlalchemy import CTE, ColumnElement, Select, Subquery, case, func, literal
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.checkpoint.queries.rows import FAILURES, failure_columns
-from app.checkpoint.queries.windows import newest_first
+from app.checkpoint.queries.windows import along, newest_first
 from app.checkpoint.records import Count, FailureGroup, FailureRecord
 
 GROUPS_LIMIT = 1_000
@@ -22,7 +22,10 @@ async def groups(
 ) -> list[FailureGroup]:
     """Return the groups that failed last."""
     enough = max(COUNTED // limit, 1)
-    rows = await connection.execute(_statement(_top(limit, topics).subquery(), enough))
+    jump = connection.dialect.name != "mysql"
+    found = _jump_to_fingerprints() if jump else _distinct_fingerprints()
+    top = _top(found, topics).limit(limit).subquery()
+    rows = await connection.execute(_statement(top, enough))
     return [_group(dict(row), enough) for row in rows.mappings()]
 
 
@@ -33,21 +36,28 @@ def _statement(top: Subquery, enough: int) -> Select[Any]:
     return statement.join(top, ROW.id == top.c.sample).order_by(top.c.last.desc(), one)
 
 
-def _top(limit: int, topics: frozenset[str] | None) -> Select[Any]:
-    found = _fingerprints()
+def _top(found: CTE, topics: frozenset[str] | None) -> Select[Any]:
     one = found.c.fingerprint
-    sample = _edge(ROW.id, one, *newest_first(ROW)).label("sample")
-    first = _edge(ROW.first_failed_at, one, ROW.first_failed_at).label("first")
-    last = _edge(ROW.last_failed_at, one, ROW.last_failed_at.desc()).label("last")
-    top = select(one.label("group_fingerprint"), first, last, sample).where(one.is_not(None))
+    # Not min() or max(): MariaDB would read the whole group for them.
+    first = _edge(ROW.first_failed_at, one, "first_failed_at").order_by(ROW.first_failed_at)
+    last = _edge(ROW.last_failed_at, one, "last_failed_at").order_by(ROW.last_failed_at.desc())
+    newest = _edge(ROW.id, one, "sort_key", "id").order_by(*newest_first(ROW))
+    failed_last = last.scalar_subquery().label("last")
+    top = select(
+        one.label("group_fingerprint"),
+        first.scalar_subquery().label("first"),
+        failed_last,
+        newest.scalar_subquery().label("sample"),
+    ).where(one.is_not(None))
     if topics is not None:
         # A fingerprint is of one topic.
-        top = top.where(_edge(ROW.topic, one, *newest_first(ROW)).in_(topics))
-    return top.order_by(last.desc(), one).limit(limit)
+        topic = newest.with_only_columns(ROW.topic).scalar_subquery()
+        top = top.where(topic.in_(topics))
+    return top.order_by(failed_last.desc(), one)
 
 
-def _fingerprints() -> CTE:
-    """Jump along the index from one fingerprint to the next."""
+def _jump_to_fingerprints() -> CTE:
+    """Go along the index from one fingerprint to the next."""
 
     def _next(than: ColumnElement[Any]) -> ColumnElement[Any]:
         following = select(ROW.fingerprint).where(ROW.status == "open", than)
@@ -63,19 +73,25 @@ def _fingerprints() -> CTE:
     )
 
 
-def _edge(column: ColumnElement[Any], one: ColumnElement[Any], *order: Any) -> ColumnElement[Any]:
-    # Not min() or max(): MariaDB would read the whole group for them.
-    return _members(one).with_only_columns(column).order_by(*order).limit(1).scalar_subquery()
+def _distinct_fingerprints() -> CTE:
+    """Leave it to MariaDB, which jumps by itself, and does not when it is told how."""
+    found = along(select(ROW.fingerprint), FAILURES, "status", "fingerprint", "last_failed_at")
+    found = found.where(ROW.status == "open", ROW.fingerprint.is_not(None)).distinct()
+    return found.order_by(ROW.fingerprint).limit(GROUPS_LIMIT).cte("found")
 
 
-def _members(one: ColumnElement[Any]) -> Select[Any]:
-    rows = select(ROW.id).where(ROW.status == "open", ROW.fingerprint == one)
-    return rows.correlate(one.table)
+def _edge(column: ColumnElement[Any], one: ColumnElement[Any], *order: str) -> Select[Any]:
+    return _members(one, *order).with_only_columns(column).limit(1)
+
+
+def _members(one: ColumnElement[Any], *order: str) -> Select[Any]:
+    rows = along(select(ROW.id), FAILURES, "status", "fingerprint", *order)
+    return rows.where(ROW.status == "open", ROW.fingerprint == one).correlate(one.table)
 
 
 def _count(one: ColumnElement[Any], enough: int) -> ColumnElement[Any]:
     """Count a group's failures, unless there are so many that counting ends."""
-    rows = _members(one)
+    rows = _members(one, "sort_key", "id")
     last_counted = rows.order_by(*newest_first(ROW)).offset(enough - 1).limit(1).scalar_subquery()
     all_of_them = rows.with_only_columns(func.count()).scalar_subquery()
     return case((last_counted.is_not(None), enough), else_=all_of_them)

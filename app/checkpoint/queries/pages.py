@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, and_, case, func, select, true
+from sqlalchemy import ColumnElement, Table, case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.checkpoint.queries.filters import Condition
@@ -36,8 +36,8 @@ async def page(
     table: Table = columns[0].table
     found = await window(connection, table, conditions, cut.after)
     size = _size(found, cut)
-    rows, filters = found.rows(size)
-    ids = select(rows.c.id).where(*filters).order_by(*newest_first(rows.c))
+    rows = found.rows(size)
+    ids = select(rows.c.id).where(rows.c.matches).order_by(*newest_first(rows.c))
     ids_here = ids.limit(cut.limit + 1).offset(cut.offset).subquery()
     statement = select(*columns, table.c.sort_key.label("cursor_key"))
     joined = statement.join(ids_here, ids_here.c.id == table.c.id)
@@ -56,11 +56,9 @@ async def count(
     """Count rows, those at most that a bounded number of rows holds."""
     found = await window(connection, table, conditions)
     size = SCAN_LIMIT if found.filters else COUNT_LIMIT
-    rows, filters = found.rows(size)
-    matches = func.count(case((and_(true(), *filters), 1)))
-    seen, matching = (
-        await connection.execute(select(func.count(), matches).select_from(rows))
-    ).one()
+    rows = found.rows(size)
+    counts = select(func.count(), func.count(case((rows.c.matches, 1)))).select_from(rows)
+    seen, matching = (await connection.execute(counts)).one()
     return Count(count=matching, capped=seen >= size)
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import Row, func, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.checkpoint.queries.rows import EVENTS, FAILURE_STATUS, FAILURES
-from app.checkpoint.queries.windows import newest_first
+from app.checkpoint.queries.windows import along, newest_first
 from app.checkpoint.records import Count, Stats
 
 EVENTS_LIMIT = 5_000
@@ -46,7 +46,8 @@ def _failures() -> Any:
     columns = [FAILURE_STATUS.label("status"), FAILURES.c.topic, FAILURES.c.agent]
     each = []
     for stored in STORED:
-        rows = select(*columns).where(FAILURES.c.status == stored)
+        rows = along(select(*columns), FAILURES, "status", "sort_key", "id")
+        rows = rows.where(FAILURES.c.status == stored)
         rows = rows.order_by(*newest_first(FAILURES.c)).limit(FAILURES_LIMIT)
         newest = rows.subquery()
         each.append(select(*newest.c, func.count().label("number")).group_by(*newest.c))

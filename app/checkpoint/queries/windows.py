@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
-    Column,
     ColumnElement,
     Select,
     Subquery,
@@ -14,11 +13,10 @@ from sqlalchemy import (
     func,
     or_,
     select,
+    true,
     tuple_,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.sql.util import ClauseAdapter
-from sqlalchemy.sql.visitors import iterate
 
 from app.checkpoint.queries.filters import Condition
 from app.checkpoint.queries.rows import EVENTS, FAILURES
@@ -30,10 +28,10 @@ LOOKUP_LIMIT = 1_000
 LOOKUPS = {EVENTS: ("entity_id",), FAILURES: ("checksum",)}
 """What has an index, but none that is in the order of a list."""
 WALKS = {
-    EVENTS: (("sort_key",), ()),
+    EVENTS: ((),),
     FAILURES: (("entity_id",), ("status", "fingerprint"), ("status",), ()),
 }
-"""What has an index in the order of a list, the best one first."""
+"""What has an index that goes on in the order of a list, the best one first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +39,8 @@ class Window:
     """What to look through: all rows along an index, or those that a lookup has found."""
 
     table: Table
+    index: Sequence[str]
+    """Its columns."""
     along: Sequence[Condition]
     """What the index answers."""
     filters: Sequence[Condition]
@@ -48,16 +48,14 @@ class Window:
     is_lookup: bool = False
     """Whether it is known to be no more than LOOKUP_LIMIT rows, which are in no order."""
 
-    def rows(self, size: int) -> tuple[Subquery, list[Condition]]:
-        """Return the first rows, and the filters as conditions on them."""
-        names = {column.key for one in self.filters for column in _columns(one)}
-        columns = [self.table.c[name] for name in sorted(names | {"id", "sort_key"})]
-        rows = self.select(*columns).limit(size).subquery()
-        return rows, [ClauseAdapter(rows).traverse(one) for one in self.filters]
+    def rows(self, size: int) -> Subquery:
+        """Return id and sort_key of the first rows, and which of them the filters match."""
+        matches = and_(true(), *self.filters).label("matches")
+        return self.select(self.table.c.id, self.table.c.sort_key, matches).limit(size).subquery()
 
     def select(self, *columns: ColumnElement[Any]) -> Select[Any]:
         """Return some columns of all rows."""
-        rows = select(*columns).where(*self.along)
+        rows = along(select(*columns), self.table, *self.index).where(*self.along)
         return rows if self.is_lookup else rows.order_by(*newest_first(self.table.c))
 
 
@@ -73,20 +71,39 @@ async def window(
     after: Cursor | None = None,
 ) -> Window:
     """Return the rows behind a cursor that have to be looked through."""
-    behind = [] if after is None else [_behind(table, after)]
+    if after is not None:
+        conditions = {**conditions, "id": _behind(table, after)}
     for name in LOOKUPS[table]:
-        if name in conditions and await _is_rare(connection, table, conditions[name]):
-            others = [one for key, one in conditions.items() if key != name]
-            along, filters = [conditions[name]], [*others, *behind]
-            return Window(table=table, along=along, filters=filters, is_lookup=True)
-    walk = next(names for names in WALKS[table] if conditions.keys() >= set(names))
-    along = [*(conditions[name] for name in walk), *behind]
-    filters = [one for key, one in conditions.items() if key not in walk]
-    return Window(table=table, along=along, filters=filters)
+        if name in conditions and await _is_rare(connection, table, name, conditions[name]):
+            return _window(table, conditions, (name,), is_lookup=True)
+    equal = next(names for names in WALKS[table] if conditions.keys() >= set(names))
+    return _window(table, conditions, (*equal, "sort_key", "id"))
 
 
-async def _is_rare(connection: AsyncConnection, table: Table, condition: Condition) -> bool:
-    some = select(table.c.id).where(condition).limit(LOOKUP_LIMIT + 1).subquery()
+def along(statement: Select[Any], table: Table, *columns: str) -> Select[Any]:
+    """Have MariaDB go along the index of these columns: by itself it often takes another one."""
+    index = next(one for one in table.indexes if one.columns.keys() == list(columns))
+    return statement.with_hint(table, f"FORCE INDEX ({index.name})", "mysql")
+
+
+def _window(
+    table: Table, conditions: dict[str, Condition], index: Sequence[str], *, is_lookup: bool = False
+) -> Window:
+    return Window(
+        table=table,
+        index=index,
+        along=[one for name, one in conditions.items() if name in index],
+        filters=[one for name, one in conditions.items() if name not in index],
+        is_lookup=is_lookup,
+    )
+
+
+async def _is_rare(
+    connection: AsyncConnection, table: Table, name: str, condition: Condition
+) -> bool:
+    some = (
+        along(select(table.c.id), table, name).where(condition).limit(LOOKUP_LIMIT + 1).subquery()
+    )
     found = await connection.scalar(select(func.count()).select_from(some))
     return bool(found is not None and found <= LOOKUP_LIMIT)
 
@@ -99,7 +116,3 @@ def _behind(table: Table, after: Cursor) -> Condition:
         tuple_(time, row) < after,
         or_(time < after.sort_key, and_(time == after.sort_key, row < after.id)),
     )
-
-
-def _columns(condition: Condition) -> list[Column[Any]]:
-    return [element for element in iterate(condition) if isinstance(element, Column)]

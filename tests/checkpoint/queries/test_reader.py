@@ -1,0 +1,142 @@
+"""Reading is in nobody's way: nothing is written, waited for, or looked through without end."""
+
+import asyncio
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Table, func, insert, select, text
+from sqlalchemy import event as sqlalchemy_event
+from sqlalchemy.exc import DBAPIError
+
+from app.checkpoint import Cursor, Filter, Reader
+from app.checkpoint.database import READ_SECONDS, Database, is_outage
+from app.checkpoint.models import EventRow, sort_key
+from app.checkpoint.queries.filters import event_conditions, failure_conditions
+from app.checkpoint.queries.pages import Cut, count, page
+from app.checkpoint.queries.rows import EVENTS, FAILURES, event_columns, failure_columns
+from tests.checkpoint.queries.rows import NOON, event, failure, store
+
+
+def read_only(tables: Database) -> Database:
+    """Return the database as a reader opens it."""
+    return Database(tables.url.render_as_string(hide_password=False), read_only=True)
+
+
+async def test_nothing_can_be_written(tables: Database) -> None:
+    """Whatever a read is tricked into."""
+    reading = read_only(tables)
+    with pytest.raises(DBAPIError):
+        async with reading.engine.begin() as connection:
+            await connection.execute(insert(EventRow), event(1))
+    await reading.close()
+
+
+@pytest.mark.parametrize("server", ["postgresql", "mariadb"])
+async def test_a_statement_ends_after_its_time(request: pytest.FixtureRequest, server: str) -> None:
+    """With an error that tells the caller to come back."""
+    reading = Database(request.getfixturevalue(f"{server}_url"), read_only=True)
+    wait = "SELECT pg_sleep(60)" if server == "postgresql" else "SELECT SLEEP(60)"
+    async with asyncio.timeout(10 * READ_SECONDS), reading.engine.connect() as connection:
+        with pytest.raises(DBAPIError) as caught:
+            await connection.execute(text(wait))
+    assert is_outage(caught.value)
+    await reading.close()
+
+
+async def test_a_transaction_sees_one_state(tables: Database) -> None:
+    """Pages are made of several statements; what is written between them shows in none."""
+    reading = read_only(tables)
+    count = select(func.count()).select_from(EventRow)
+    async with reading.engine.connect() as connection:
+        before = await connection.scalar(count)
+        await store(tables, events=[event(1)])
+        assert await connection.scalar(count) == before == 0
+    await reading.close()
+
+
+async def test_nobody_waits_for_the_other(tables: Database, reader: Reader) -> None:
+    """Readers tell what was committed, while somebody writes."""
+    await store(tables, events=[event(1)])
+    async with asyncio.timeout(3), tables.engine.begin() as connection:
+        await connection.execute(insert(EventRow), event(2))
+        for _ in range(2):
+            pages = [reader.events(Filter(), limit=9) for _ in range(8)]
+            for page in await asyncio.gather(*pages):
+                assert [item.id for item in page.items] == [1]
+    [newest] = (await reader.events(Filter(), limit=1)).items
+    assert newest.id == 2
+
+
+class Plans:
+    """Remembers how a database goes about what it is asked."""
+
+    def __init__(self, reading: Database) -> None:
+        self._reading = reading
+        self._sent: list[tuple[str, Any]] = []
+        sqlalchemy_event.listen(reading.engine.sync_engine, "before_cursor_execute", self._remember)
+
+    async def read(self) -> str:
+        """Return the plans of all statements so far."""
+        explain = "EXPLAIN QUERY PLAN " if self._reading.dialect == "sqlite" else "EXPLAIN "
+        plans: list[str] = []
+        async with self._reading.engine.connect() as connection:
+            for statement, parameters in self._sent.copy():
+                rows = await connection.exec_driver_sql(f"{explain}{statement}", parameters)
+                plans += map(str, rows)
+        return "\n".join(plans)
+
+    def _remember(self, _: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
+        if statement.startswith(("SELECT", "WITH")):
+            self._sent.append((statement, parameters))
+
+
+@pytest.mark.parametrize(
+    ("table", "where", "index"),
+    [
+        (EVENTS, Filter(), "sort_key_id"),
+        (EVENTS, Filter(topic="none"), "sort_key_id"),
+        (EVENTS, Filter(since=NOON, until=NOON + timedelta(days=1)), "sort_key_id"),
+        (EVENTS, Filter(entity_id="1"), "entity_id"),
+        (FAILURES, Filter(), "status_sort_key_id"),
+        (FAILURES, Filter(error_text="none"), "status_sort_key_id"),
+        (FAILURES, Filter(status="all"), "sort_key_id"),
+        (FAILURES, Filter(fingerprint=bytes(16)), "status_fingerprint_sort_key_id"),
+        (FAILURES, Filter(entity_id="1"), "entity_id_sort_key_id"),
+        (FAILURES, Filter(checksum=bytes(16)), "checksum"),
+    ],
+    ids=lambda case: getattr(case, "name", None),
+)
+async def test_each_list_goes_along_its_index(
+    tables: Database, table: Table, where: Filter, index: str
+) -> None:
+    """No table is read, wherever the page begins, and whatever there is to be found."""
+    rows = range(1, 2001)
+    names = {n: {"entity_id": str(n // 9), "checksum": n.to_bytes(16, "big")} for n in rows}
+    others = {
+        n: {"fingerprint": bytes([n % 99] * 16), "status": ["open", "resolved"][n % 2]}
+        for n in rows
+    }
+    await store(
+        tables,
+        events=[event(n, **names[n]) for n in rows],
+        failures=[failure(n, **names[n], **others[n]) for n in rows],
+    )
+    analyze = "ANALYZE TABLE" if tables.dialect == "mysql" else "ANALYZE"
+    async with tables.engine.begin() as connection:
+        await connection.execute(text(f"{analyze} {table.name}"))
+    reading = read_only(tables)
+    plans = Plans(reading)
+    is_event = table is EVENTS
+    columns = event_columns(whole=False) if is_event else failure_columns(whole=False)
+    conditions = event_conditions(where) if is_event else failure_conditions(where)
+    async with reading.engine.connect() as connection:
+        cut = Cut(limit=5, after=Cursor(sort_key(NOON) + 1, 7))
+        await page(connection, columns, conditions, cut)
+        if not is_event:
+            await count(connection, table, conditions)
+    found = await plans.read()
+    await reading.close()
+    assert f"ix_{table.name}_{index}" in found
+    assert not re.search(r"Seq Scan|SCAN checkpoint_\w+'|'checkpoint_\w+', 'ALL'", found)
