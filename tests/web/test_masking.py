@@ -98,6 +98,12 @@ def test_an_error_does_not_repeat_what_is_masked() -> None:
     assert shown == "no *** of '***' <***>, pin *** in 3124"
 
 
+def test_a_secret_within_another_leaves_no_rest() -> None:
+    """The longest is looked for first."""
+    payload = orjson.dumps({"email": ["ann@", "ann@example.com", "example"]}).decode()
+    assert Mask(["email"]).text("to ann@example.com", secrets_of=payload) == f"to {HIDDEN}"
+
+
 def test_an_error_repeats_nothing_in_another_spelling() -> None:
     """As Python, JSON and a float would write it."""
     payload = json.dumps({"a": 'say "ä"\n', "b": 1})[:-2] + "1.50}"
