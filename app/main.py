@@ -46,6 +46,8 @@ server = WebServer(
 app.web = server
 app.web.blueprints.add("", blueprint)
 
+app.producer_only = settings.web_only
+
 checkpoint = Checkpoint(settings.database_url)
 checkpoint.install(app)
 

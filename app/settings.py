@@ -55,6 +55,8 @@ class Settings:
     database_url: str
     web_host: str
     web_port: int
+    web_only: bool
+    """Whether this process leaves consuming to others, and only answers over HTTP."""
     api_tokens: tuple[ApiToken, ...]
     masked_fields: tuple[str, ...]
     """Names and dotted paths of what the web does not show of payloads."""
@@ -86,9 +88,12 @@ class Settings:
             database_url=_database(environ.get("DATABASE_URL") or DATABASE_URL),
             web_host=environ.get("WEB_HOST") or WEB_HOST,
             web_port=_port(environ.get("WEB_PORT") or WEB_PORT),
+            web_only=_truth("WEB_ONLY", environ.get("WEB_ONLY") or "false"),
             api_tokens=_tokens(environ.get("API_TOKENS") or ""),
             masked_fields=_fields(environ.get("MASKED_FIELDS") or ""),
-            topic_allow_declare=_truth(environ.get("TOPIC_ALLOW_DECLARE") or "true"),
+            topic_allow_declare=_truth(
+                "TOPIC_ALLOW_DECLARE", environ.get("TOPIC_ALLOW_DECLARE") or "true"
+            ),
             framework_log_level=_level(environ.get("FRAMEWORK_LOG_LEVEL") or FRAMEWORK_LOG_LEVEL),
         )
 
@@ -167,9 +172,9 @@ def _fields(value: str) -> tuple[str, ...]:
     return fields
 
 
-def _truth(value: str) -> bool:
+def _truth(name: str, value: str) -> bool:
     if value.lower() not in TRUTH:
-        _refuse("TOPIC_ALLOW_DECLARE", value, "write true or false")
+        _refuse(name, value, "write true or false")
     return TRUTH[value.lower()]
 
 

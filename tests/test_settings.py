@@ -17,6 +17,7 @@ NAMES = (
     "DATABASE_URL",
     "WEB_HOST",
     "WEB_PORT",
+    "WEB_ONLY",
     "API_TOKENS",
     "MASKED_FIELDS",
     "TOPIC_ALLOW_DECLARE",
@@ -45,6 +46,7 @@ BAD = [
     ("WEB_PORT", "65536", "from 1 to 65535"),
     ("WEB_PORT", "-1", "from 1 to 65535"),
     ("WEB_PORT", "٣", "from 1 to 65535"),
+    ("WEB_ONLY", "sometimes", "true or false"),
     ("API_TOKENS", "s3cret", "write entry 1 as name:full:token"),
     ("API_TOKENS", f"a:full:{TOKEN} b:write:{TOKEN}", "write entry 2 as name:full:token"),
     ("API_TOKENS", f"a:full:{'s' * 31}", "with a token of 32 to 512"),
@@ -113,6 +115,7 @@ def test_what_is_set_is_taken() -> None:
             "DATABASE_URL": "postgresql://me:s3cret@host/name",
             "WEB_HOST": "0.0.0.0",  # noqa: S104 - as in a container
             "WEB_PORT": "65535",
+            "WEB_ONLY": "yes",
             "API_TOKENS": f"ops:full:{TOKEN}  dash@home:read:{'d' * 32}:bills,or.ders\n",
             "MASKED_FIELDS": "email, customer.card.number items.*.pin",
             "TOPIC_ALLOW_DECLARE": "No",
@@ -123,6 +126,7 @@ def test_what_is_set_is_taken() -> None:
     assert found.broker_url == "kafka://one:9092;kafka://two:9093"
     assert found.database_url == "postgresql://me:s3cret@host/name"
     assert (found.web_host, found.web_port) == ("0.0.0.0", 65535)  # noqa: S104 - the same
+    assert found.web_only is True
     assert found.api_tokens == (
         ApiToken(name="ops", full=True, topics=None, digest=sha256(TOKEN.encode()).digest()),
         ApiToken(

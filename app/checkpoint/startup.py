@@ -38,6 +38,10 @@ class BootStrategy(FaustBootStrategy):
             OperationsRunner(self._checkpoint.operations),
         ]
 
+    def producer_only(self) -> Iterable[ServiceT]:
+        """Return the services of a process that consumes nothing, and runs handlers when asked."""
+        return [Startup(self.app, self._checkpoint, None), *super().producer_only()]
+
     def _crash(self, error: BaseException) -> None:
         self._crashing = asyncio.ensure_future(self.app.crash(error))
 
@@ -45,7 +49,7 @@ class BootStrategy(FaustBootStrategy):
 class Startup(Service):
     """Checks agents and database before anything is consumed, and closes the database last."""
 
-    def __init__(self, app: AppT, checkpoint: "Checkpoint", lanes: Lanes) -> None:
+    def __init__(self, app: AppT, checkpoint: "Checkpoint", lanes: Lanes | None) -> None:
         super().__init__()
         self._app = app
         self._checkpoint = checkpoint
@@ -59,6 +63,8 @@ class Startup(Service):
         except CheckpointError as error:
             msg = f"The worker does not start: {error}"
             raise SystemExit(msg) from None
+        if self._lanes is None:
+            return
         for agent, handler in self._checkpoint.agents(self._app):
             pipeline = handler.pipeline(agent=agent.name, group_id=self._app.conf.id)
             for topic in topics(agent):
