@@ -15,6 +15,7 @@ from app.checkpoint.claims import kept_alive
 from app.checkpoint.errors import ConflictError, HandlerError, NotFoundError, ReplayError
 from app.checkpoint.operations import Operations
 from app.checkpoint.queries import operations as queries
+from app.checkpoint.queries.operations import Item
 from app.checkpoint.store import operations as store
 from app.checkpoint.store.operations import ClaimedOperation
 
@@ -78,12 +79,11 @@ class OperationsRunner(Service):
             if (delay := due - time.monotonic()) > 0:
                 await self.sleep(min(delay, POLL_SECONDS))
                 continue
-            position, failure_id = item
-            if reason := await self._reason_to_stop(claimed, position):
+            if reason := await self._reason_to_stop(claimed, item.position):
                 await self._ride_out(store.end, claimed, "stopped", reason)
                 return
             due = time.monotonic() + (1 / claimed.plan.rate if claimed.plan.rate else 0)
-            await self._act(claimed, position, failure_id)
+            await self._act(claimed, item)
 
     async def _reason_to_stop(self, claimed: ClaimedOperation, position: int) -> str | None:
         since = plans.look_back(claimed.plan, position)
@@ -92,13 +92,13 @@ class OperationsRunner(Service):
         outcomes = await self._ride_out(queries.outcomes, claimed.id, since=since)
         return plans.reason_to_stop(claimed.plan, outcomes)
 
-    async def _act(self, claimed: ClaimedOperation, position: int, failure_id: int) -> None:
+    async def _act(self, claimed: ClaimedOperation, item: Item) -> None:
         """Have one failure retried or discarded; Replay puts down what became of it."""
         replay = self._operations.replay
         act = replay.retry if claimed.plan.action == "retry" else replay.discard
-        by = claimed.item(position)
+        by = claimed.actor(item.position)
         try:
-            await self._outages.ride_out(lambda: act(failure_id, by=by))
+            await self._outages.ride_out(lambda: act(item.failure_id, by=by))
         except HandlerError:
             return
         except (NotFoundError, ConflictError, ReplayError) as error:
@@ -106,7 +106,7 @@ class OperationsRunner(Service):
                 # By somebody else, or by a worker that has died in it: that shows in a while.
                 await self.sleep(POLL_SECONDS)
             else:
-                await self._ride_out(store.pass_over, claimed, position)
+                await self._ride_out(store.pass_over, claimed, item.position)
 
     async def _ride_out(
         self,

@@ -19,6 +19,7 @@ from app.checkpoint.errors import ConflictError, NotFoundError
 from app.checkpoint.models import AuditRow, EventRow, FailureRow, OperationItemRow
 from app.checkpoint.queries import operations as queries
 from app.checkpoint.records import Actor, Filter, Plan
+from app.checkpoint.runner import SIDE_BY_SIDE
 from app.checkpoint.store import operations as store
 from app.checkpoint.store.operations import ClaimedOperation
 from app.checkpoint.testing import database
@@ -125,6 +126,15 @@ async def test_a_filter_selects_what_equals_it(bulk: Bulk) -> None:
     assert await bulk.statuses() == ["open", "open", "discarded"]
 
 
+async def test_only_open_failures_are_selected(bulk: Bulk) -> None:
+    """Also by a filter that says otherwise."""
+    ids = await bulk.fail(1, 2)
+    await bulk.replay.discard(ids[0], by=ADA)
+    for status in ("all", "discarded", "resolved"):
+        plan = replace(RETRY, filter=Filter(status=status))
+        assert (await bulk.operations.start(plan, ADA)).total == (status == "all")
+
+
 async def test_a_preview_tells_what_would_be_selected(bulk: Bulk) -> None:
     """How many, up to the limit, and the oldest five; nothing is done."""
     ids = await bulk.fail(*range(8))
@@ -189,14 +199,22 @@ async def test_a_cancelled_operation_ends_before_its_next_item(start_bulk: Start
     assert "cancel" in await bulk.acts()
 
 
-async def test_a_waiting_operation_can_be_cancelled(bulk: Bulk) -> None:
-    """One that is slow on purpose need not come to its next item for that."""
-    await bulk.fail(1, 2)
-    operation = await bulk.operations.start(replace(RETRY, rate=0.001), ADA)
+async def test_operations_that_wait_can_be_cancelled(bulk: Bulk) -> None:
+    """They make room for others, and need not come to their next items for that."""
+    ids = await bulk.fail(*range(2 * SIDE_BY_SIDE + 1))
+    slow = [
+        await bulk.operations.start(replace(RETRY, ids=(one, other), rate=0.001), ADA)
+        for one, other in zip(ids[:-1:2], ids[1::2], strict=True)
+    ]
+    last = await bulk.operations.start(replace(RETRY, ids=(ids[-1],)), ADA)
     async with bulk.working():
-        await eventually_async(lambda: has_outcomes(bulk, "acknowledged", None))
-        await bulk.operations.cancel(operation.id, ADA)
-    assert bulk.handled == [1]
+        await eventually_async(
+            lambda: has_outcomes(bulk, *(SIDE_BY_SIDE * ["acknowledged", None]), None)
+        )
+        for operation in slow:
+            await bulk.operations.cancel(operation.id, ADA)
+        assert (await bulk.wait_until_ended(last.id)).status == "finished"
+    assert sorted(bulk.handled) == list(range(0, 2 * SIDE_BY_SIDE + 1, 2))
 
 
 async def test_an_operation_that_has_ended_cannot_be_cancelled(bulk: Bulk) -> None:
@@ -261,6 +279,8 @@ async def test_two_workers_do_each_item_once(start_bulk: StartBulk) -> None:
 async def test_of_many_who_claim_an_operation_one_gets_it(start_bulk: StartBulk) -> None:
     """And gives it back, or keeps it as long as it says so."""
     workers = [start_bulk() for _ in range(8)]
+    # Connected, so that they meet.
+    assert {await claim(worker) for worker in workers} == {None}
     await workers[0].operations.start(RETRY, ADA)
     claims = await asyncio.gather(*(claim(worker) for worker in workers))
     [held] = [each for each in claims if each is not None]
@@ -296,7 +316,7 @@ async def test_an_outcome_that_is_put_down_stays(bulk: Bulk) -> None:
     held = await claim(bulk)
     assert held is not None
     [failure] = await bulk.rows(FailureRow)
-    await bulk.replay.retry(failure.id, by=held.item(0))
+    await bulk.replay.retry(failure.id, by=held.actor(0))
     await write(bulk, store.pass_over, held, 0)
     assert await bulk.outcomes() == ["acknowledged"]
 
@@ -380,6 +400,16 @@ async def test_an_actor_sees_only_operations_of_those_who_see_no_more(bulk: Bulk
     shown = [await bulk.operations.latest(actor, limit=9) for actor in (ADA, ORDERS, nobody)]
     assert shown == [[by_orders, by_all], [by_orders], []]
     assert await bulk.operations.latest(ADA, limit=1) == [by_orders]
+
+
+async def test_the_latest_operations_tell_how_far_they_are(bulk: Bulk) -> None:
+    """Each by its own outcomes."""
+    await bulk.fail(1, 2)
+    retried = await bulk.work_off(RETRY)
+    await bulk.fail(3)
+    discarded = await bulk.work_off(DISCARD)
+    assert await bulk.operations.latest(ADA, limit=9) == [discarded, retried]
+    assert [retried.outcomes, discarded.outcomes] == [{"acknowledged": 2}, {"discarded": 1}]
 
 
 async def test_a_plan_that_cannot_work_starts_nothing(bulk: Bulk) -> None:

@@ -1,6 +1,7 @@
 """Bulk operations: what they select, and how far they are."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import orjson
 from sqlalchemy import Row, Select, Table, func, select
@@ -17,6 +18,13 @@ OPERATIONS: Table = OperationRow.__table__  # type: ignore[assignment]
 ITEMS: Table = OperationItemRow.__table__  # type: ignore[assignment]
 LOOKED_THROUGH = 1_000
 """Newest operations among which those that an actor may see are looked for."""
+
+
+class Item(NamedTuple):
+    """A failure of an operation that is not taken up yet."""
+
+    position: int
+    failure_id: int
 
 
 def selection(plan: Plan, by: Actor, *, limit: int | None = None) -> Select[tuple[int]]:
@@ -47,33 +55,29 @@ async def sample(
     return [FailureRecord(**row) for row in (await connection.execute(statement)).mappings()]
 
 
-async def next_item(
-    connection: AsyncConnection, operation_id: int, claim: str
-) -> tuple[int, int] | None:
-    """Return position and failure of the next item, while the operation runs by this claim."""
-    row = await connection.execute(
+async def next_item(connection: AsyncConnection, operation_id: int, claim: str) -> Item | None:
+    """Return the next item, as long as this claim holds: it ends with the operation."""
+    rows = await connection.execute(
         select(ITEMS.c.position, ITEMS.c.failure_id)
         .join(OPERATIONS, OPERATIONS.c.id == ITEMS.c.operation_id)
-        .where(OPERATIONS.c.id == operation_id, OPERATIONS.c.status == "running")
-        .where(OPERATIONS.c.claimed_by == claim, ITEMS.c.outcome.is_(None))
+        .where(OPERATIONS.c.id == operation_id, OPERATIONS.c.claimed_by == claim)
+        .where(ITEMS.c.outcome.is_(None))
         .order_by(ITEMS.c.position)
         .limit(1)
     )
-    found = row.one_or_none()
-    return None if found is None else (found.position, found.failure_id)
+    row = rows.one_or_none()
+    return row and Item(*row)
 
 
-async def outcomes(
-    connection: AsyncConnection, operation_id: int, *, since: int = 0
-) -> dict[str, int]:
+async def outcomes(connection: AsyncConnection, operation_id: int, *, since: int) -> dict[str, int]:
     """Return how many items, from a position on, had which outcome."""
     counted = await connection.execute(
-        select(ITEMS.c.outcome, func.count().label("items"))
+        select(ITEMS.c.outcome, func.count())
         .where(ITEMS.c.operation_id == operation_id, ITEMS.c.position >= since)
         .where(ITEMS.c.outcome.is_not(None))
         .group_by(ITEMS.c.outcome)
     )
-    return {row.outcome: row.items for row in counted}
+    return {outcome: items for outcome, items in counted}  # noqa: C416 - a row is no pair to mypy
 
 
 async def visible_operation(
@@ -101,15 +105,30 @@ async def operation(connection: AsyncConnection, operation_id: int, by: Actor) -
         NotFoundError: there is none, or none that this actor may see.
     """
     row = await visible_operation(connection, operation_id, by)
-    return _operation(row, await outcomes(connection, operation_id))
+    [told] = await _tell(connection, [row])
+    return told
 
 
 async def latest(connection: AsyncConnection, by: Actor, *, limit: int) -> list[Operation]:
     """Return the operations that an actor may see, newest first."""
-    newest = select(OPERATIONS.c.id, OPERATIONS.c.topics).order_by(OPERATIONS.c.id.desc())
-    rows = await connection.execute(newest.limit(LOOKED_THROUGH))
-    ids = [row.id for row in rows if _may_see(row.topics, by)][:limit]
-    return [await operation(connection, each, by) for each in ids]
+    newest_first = OPERATIONS.c.id.desc()
+    newest = select(OPERATIONS.c.id, OPERATIONS.c.topics).order_by(newest_first)
+    scopes = await connection.execute(newest.limit(LOOKED_THROUGH))
+    ids = [row.id for row in scopes if _may_see(row.topics, by)][:limit]
+    visible = select(OPERATIONS).where(OPERATIONS.c.id.in_(ids)).order_by(newest_first)
+    return await _tell(connection, (await connection.execute(visible)).all())
+
+
+async def _tell(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> list[Operation]:
+    done: dict[int, dict[str, int]] = {row.id: {} for row in rows}
+    counted = await connection.execute(
+        select(ITEMS.c.operation_id, ITEMS.c.outcome, func.count())
+        .where(ITEMS.c.operation_id.in_(done), ITEMS.c.outcome.is_not(None))
+        .group_by(ITEMS.c.operation_id, ITEMS.c.outcome)
+    )
+    for operation_id, outcome, items in counted:
+        done[operation_id][outcome] = items
+    return [_operation(row, done[row.id]) for row in rows]
 
 
 def _may_see(topics: str | None, by: Actor) -> bool:

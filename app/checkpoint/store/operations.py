@@ -31,7 +31,7 @@ class ClaimedOperation:
     """Whoever started it, in the name of this operation."""
     claim: str = field(default_factory=new_claim)
 
-    def item(self, position: int) -> Actor:
+    def actor(self, position: int) -> Actor:
         """Return who acts on one of its failures."""
         return replace(self.by, position=position)
 
