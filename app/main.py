@@ -8,9 +8,9 @@ from typing import Any
 import faust
 import mode.loop
 
-from app.checkpoint import Checkpoint, Health, Reader
+from app.checkpoint import Checkpoint
 from app.settings import Settings
-from app.web import Access, Api, Bodies, Mask, WebServer, blueprint, install
+from app.web import Access, serve
 
 AGENTS = Path(__file__).with_name("agents")
 
@@ -34,33 +34,19 @@ app = faust.App(
     web_graph_enabled=False,
     web_metrics_enabled=False,
 )
-mask = Mask(settings.masked_fields)
-server = WebServer(
-    app,
-    tokens={
-        token.digest: Access(name=token.name, full=token.full, topics=token.topics)
-        for token in settings.api_tokens
-    },
-    mask=mask,
-)
-app.web = server
-app.web.blueprints.add("", blueprint)
-
 app.producer_only = settings.web_only
 
 checkpoint = Checkpoint(settings.database_url)
 checkpoint.install(app)
 
-reader = Reader(settings.database_url)
-install(
-    server.web_app,
-    Api(
-        reader=reader,
-        replay=checkpoint.replay,
-        operations=checkpoint.operations,
-        bodies=Bodies(mask),
-        checks=Health(checkpoint, app, reader).checks,
-    ),
+serve(
+    app,
+    checkpoint,
+    tokens={
+        token.digest: Access(name=token.name, full=token.full, topics=token.topics)
+        for token in settings.api_tokens
+    },
+    masked_fields=settings.masked_fields,
 )
 
 for name in ("aiokafka", "faust", "mode"):

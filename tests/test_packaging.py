@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from app.settings import Settings
-from app.web import blueprint
+from app.web.api import blueprint
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import orjson
-from aiohttp.web import AppKey, Application, Request, RequestKey, Response
+from aiohttp.web import AppKey, Request, RequestKey, Response
 from faust import web
 
 from app.checkpoint import Actor, Cursor, Operations, Reader, Replay
@@ -40,12 +40,6 @@ class Api:
 
 API = AppKey("api", Api)
 QUERY = RequestKey("query", Mapping[str, Any])
-
-
-def install(web_app: Application, api: Api) -> None:
-    """Have the views ask this, and its reader closed when the server ends."""
-    web_app[API] = api
-    web_app.on_cleanup.append(lambda _: api.reader.close())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ import sys
 from aiohttp.test_utils import unused_port
 
 from app import app
-from app.web import WebServer
+from app.web.server import WebServer
 
 
 async def main() -> None:

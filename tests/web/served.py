@@ -1,6 +1,6 @@
 """A service with rows in its database, and its web server."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -10,8 +10,8 @@ from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application, Request
 
-from app.checkpoint import Health, Reader
-from app.web import Access, Api, Bodies, Mask, WebServer, blueprint, install
+from app.web import Access, serve
+from app.web.server import WebServer
 from tests.checkpoint.desk import Desk
 
 Client = TestClient[Request, Application]
@@ -45,28 +45,14 @@ async def served(
     database_url: str,
     *,
     tokens: Mapping[str, Access] | None = None,
-    mask: Mask | None = None,
+    masked_fields: Sequence[str] = (),
     **options: Any,
 ) -> AsyncIterator[Served]:
     """Serve a desk over HTTP, as `main` serves the service; without tokens, to this machine."""
     async with Desk(database_url, **options).opened() as desk:
-        mask = mask or Mask()
         digests = {
             sha256(token.encode()).digest(): access for token, access in (tokens or {}).items()
         }
-        server = WebServer(desk.app, tokens=digests, mask=mask)
-        desk.app.web = server
-        server.blueprints.add("", blueprint)
-        reader = Reader(database_url)
-        install(
-            server.web_app,
-            Api(
-                reader=reader,
-                replay=desk.replay,
-                operations=desk.checkpoint.operations,
-                bodies=Bodies(mask),
-                checks=Health(desk.checkpoint, desk.app, reader).checks,
-            ),
-        )
+        server = serve(desk.app, desk.checkpoint, tokens=digests, masked_fields=masked_fields)
         async with TestClient(TestServer(await server.wsgi())) as client:
             yield Served(client=client, desk=desk, server=server)

@@ -13,8 +13,9 @@ from aiohttp.test_utils import unused_port
 from aiohttp.web import Request, Response, StreamResponse, json_response
 
 from app.checkpoint import ConflictError, HandlerError, NotFoundError, ReplayError
-from app.web import Access, Mask, WebServer
-from app.web.security import Handler, access_of, request_id_of
+from app.web.masking import Mask
+from app.web.security import Access, Handler, access_of, request_id_of
+from app.web.server import WebServer
 
 FULL, READ, NARROW = "full-" + "f" * 32, "read-" + "r" * 32, "narrow-" + "n" * 32
 TOKENS = {

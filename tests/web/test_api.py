@@ -13,7 +13,7 @@ from yarl import URL
 from app.checkpoint import ack, skip
 from app.checkpoint.models import FailureRow
 from app.main import app
-from app.web import Access, Mask
+from app.web.security import Access
 from tests.web.served import Served, served
 
 FULL = "f" * 32
@@ -344,7 +344,7 @@ async def test_whoever_may_see_some_topics_sees_no_others(database_url: str) -> 
 
 async def test_masked_fields_are_hidden(sqlite_url: str) -> None:
     """In lists, details, dry runs and errors."""
-    async with served(sqlite_url, mask=Mask(["email"])) as service:
+    async with served(sqlite_url, masked_fields=["email"]) as service:
         value = b'{"email": "anna@example.com"}'
         failure_id = await service.desk.fail(value, agent="transactional")
         service.desk.error = ValueError("cannot write to anna@example.com")

@@ -8,7 +8,7 @@ from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from app.main import app
-from app.web import blueprint
+from app.web.api import blueprint
 from app.web.openapi import document
 
 DOCUMENT: dict[str, Any] = orjson.loads(orjson.dumps(document(blueprint.routes)))

@@ -11,11 +11,11 @@ from aiohttp.web import Request, Response
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from app.web import Mask, WebServer
 from app.web.intake import MAX_BODY
+from app.web.masking import Mask
 from app.web.params import BadRequestError
 from app.web.security import Handler
-from app.web.server import PATIENCE
+from app.web.server import PATIENCE, WebServer
 from tests.checkout import ROOT, run
 from tests.checkpoint.mock_kafka import MockKafka
 from tests.polling import eventually_async
