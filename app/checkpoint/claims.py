@@ -12,6 +12,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 LEASE_SECONDS = 30.0
 """After so long a silence, by the database's clock, a claim may be taken over."""
+RENEWAL_SECONDS = LEASE_SECONDS / 4
+"""How often a claim is renewed."""
 
 
 def new_claim() -> str:
@@ -26,7 +28,7 @@ def is_fresh(claimed_at: datetime | None, now: datetime) -> bool:
 
 @asynccontextmanager
 async def kept_alive(
-    renew: Callable[[], Awaitable[object]], *, seconds: float = LEASE_SECONDS / 4
+    renew: Callable[[], Awaitable[object]], *, seconds: float = RENEWAL_SECONDS
 ) -> AsyncIterator[None]:
     """Renew a claim every so many seconds, until the block ends."""
     renewing = asyncio.create_task(_renew(renew, seconds), name="claim")

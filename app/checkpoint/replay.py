@@ -5,6 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from faust.types import AppT
@@ -14,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.checkpoint import failures, store
 from app.checkpoint.attempts import Handler
-from app.checkpoint.claims import kept_alive
+from app.checkpoint.claims import RENEWAL_SECONDS, kept_alive
 from app.checkpoint.database import Database
 from app.checkpoint.errors import HandlerError, ReplayError
 from app.checkpoint.events import Event, make_record
@@ -37,9 +38,12 @@ class Replay:
     It has connections of its own: the agents never wait for one that a retry holds.
     """
 
-    def __init__(self, checkpoint: "Checkpoint", app: AppT) -> None:
+    def __init__(
+        self, checkpoint: "Checkpoint", app: AppT, *, renewal: float = RENEWAL_SECONDS
+    ) -> None:
         self._checkpoint = checkpoint
         self._app = app
+        self._renewal = renewal
         # One more: a claim is renewed while all others are in the hands of handlers.
         self._database = Database(checkpoint.database_url, pool_size=AT_ONCE + 1)
         self._at_once = asyncio.Semaphore(AT_ONCE)
@@ -67,7 +71,8 @@ class Replay:
             async with self._database.engine.begin() as connection:
                 claimed = await store.claim(connection, failure_id, by, edited=payload)
             try:
-                async with kept_alive(lambda: self._write(store.renew, claimed)):
+                renew = partial(self._write, store.renew, claimed)
+                async with kept_alive(renew, seconds=self._renewal):
                     return await self._retry(claimed)
             finally:
                 # Ended already, unless something came between.

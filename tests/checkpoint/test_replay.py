@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -226,6 +227,34 @@ async def test_a_discard_does_not_wait_for_handlers(served: Desk) -> None:
     served.hold.set()
     await asyncio.gather(*retries)
     assert await served.effects() == AT_ONCE
+
+
+async def test_a_retry_does_not_wait_for_the_stream_s_connections(served: Desk) -> None:
+    """While the agents hold all of theirs, it has its own."""
+    failure_id = await served.fail()
+    async with AsyncExitStack() as held:
+        for _ in range(served.database.engine.pool.size()):  # type: ignore[attr-defined]
+            await held.enter_async_context(served.database.engine.connect())
+        async with asyncio.timeout(5):
+            await served.replay.retry(failure_id, by=OPERATOR)
+
+
+async def test_a_claim_is_renewed_while_the_handler_runs(desk: Desk) -> None:
+    """However long it takes, no other process takes the failure over."""
+    failure_id = await desk.fail()
+    desk.hold = asyncio.Event()
+    replay = Replay(desk.checkpoint, desk.app, renewal=0.01)
+    retry = asyncio.create_task(replay.retry(failure_id, by=OPERATOR))
+    await desk.until_running()
+    claimed_at = (await desk.failure(failure_id)).claimed_at
+
+    async def renewed() -> None:
+        assert (await desk.failure(failure_id)).claimed_at > claimed_at
+
+    await eventually_async(renewed)
+    desk.hold.set()
+    await retry
+    await replay.close()
 
 
 async def test_an_event_that_the_stream_records_meanwhile_has_its_effect_once(served: Desk) -> None:
