@@ -1,9 +1,6 @@
 """How stored events, failures and what was done to them are told as JSON."""
 
-from base64 import b64encode
-from collections.abc import Iterable
-from datetime import UTC, datetime
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import orjson
 
@@ -13,35 +10,22 @@ from app.checkpoint import (
     EventRecord,
     FailureGroup,
     FailureRecord,
-    Operation,
     Replayed,
-    Stats,
 )
 from app.web.masking import HIDDEN, Mask
+from app.web.reports import total
 from app.web.shapes import (
     AuditBody,
     Bytes,
-    DiscardedBody,
     DryRunBody,
     EventBody,
     FailureBody,
     GroupBody,
     MetadataBody,
-    OperationBody,
     PreviewBody,
-    RetriedBody,
     RowBody,
-    StatsBody,
-    TotalBody,
 )
-
-T = TypeVar("T")
-B = TypeVar("B", bound=RowBody)
-
-PAGE_BYTES = 2 * 1024 * 1024
-"""A page is not longer, but for the parts of its rows that are never left out."""
-MESSAGE_CUT = 500
-"""Characters of an error message in a row whose details are cut."""
+from app.web.texts import base64_text, hex_or_null, time_or_null, time_text
 
 
 class Bodies:
@@ -70,7 +54,7 @@ class Bodies:
             "first_failed_at": time_text(record.first_failed_at),
             "last_failed_at": time_text(record.last_failed_at),
             "status": record.status,
-            "fingerprint": _hex(record.fingerprint),
+            "fingerprint": hex_or_null(record.fingerprint),
         }
         body = cast("FailureBody", self._row(record) | told)
         if single:
@@ -140,10 +124,10 @@ class Bodies:
             "offset": record.offset,
             "key": None,
             "entity_id": record.entity_id,
-            "event_time": _time(record.event_time),
+            "event_time": time_or_null(record.event_time),
             "event_type": record.event_type,
             "event_version": record.event_version,
-            "checksum": _hex(record.checksum),
+            "checksum": hex_or_null(record.checksum),
             "payload": None,
             "payload_size": record.payload_size,
             "payload_cut": record.payload_cut,
@@ -167,7 +151,7 @@ class Bodies:
         try:
             return self._text(record.key.decode(), record)
         except UnicodeDecodeError:
-            return HIDDEN if self._mask else {"base64": _base64(record.key)}
+            return HIDDEN if self._mask else {"base64": base64_text(record.key)}
 
     def _add_payload(self, body: RowBody, record: EventRecord) -> None:
         if record.payload is not None:
@@ -176,7 +160,7 @@ class Bodies:
             # What is in it is not known to us, so neither is what would have to be masked.
             body["payload"] = HIDDEN
         elif record.payload_raw is not None:
-            body["payload"] = _base64(record.payload_raw)
+            body["payload"] = base64_text(record.payload_raw)
             body["payload_encoding"] = "base64"
 
     def _metadata(self, record: FailureRecord) -> MetadataBody:
@@ -190,7 +174,7 @@ class Bodies:
             "key": self._key(record),
             "headers": self._mask.pairs(origin["headers"]),
             "timestamp": origin["timestamp"],
-            "checksum": _hex(record.checksum),
+            "checksum": hex_or_null(record.checksum),
             "retry_count": record.attempts - 1,
         }
 
@@ -210,91 +194,3 @@ class Bodies:
             # Nobody knows here what the payload was.
             told["error_message"] = HIDDEN
         return told
-
-
-def page(bodies: Iterable[B], *, most: int = PAGE_BYTES) -> bytes:
-    """Return a JSON array; once it is long, the rows that follow are cut down, none is left out."""
-    rows, size = [], 0
-    for body in bodies:
-        row = orjson.dumps(body)
-        if size + len(row) > most:
-            row = orjson.dumps(_cut(body))
-        rows.append(row)
-        size += len(row)
-    return b"[" + b",".join(rows) + b"]"
-
-
-def total(count: Count) -> TotalBody:
-    """Tell how many there are."""
-    return {"count": count.count, "capped": count.capped}
-
-
-def stats(told: Stats) -> StatsBody:
-    """Tell how many there are of what."""
-    return {
-        "events": {
-            **total(told.events),
-            "by_topic": told.events_by_topic,
-            "by_agent": told.events_by_agent,
-        },
-        "failures": {
-            "by_status": {name: total(count) for name, count in told.failures_by_status.items()},
-            "unresolved_by_topic": told.unresolved_by_topic,
-            "unresolved_by_agent": told.unresolved_by_agent,
-        },
-    }
-
-
-def retried(replayed: Replayed) -> RetriedBody:
-    """Tell what became of an event whose handler ran again."""
-    return {"acknowledged": replayed.outcome == "acknowledged", "outcome": replayed.outcome}
-
-
-def discarded() -> DiscardedBody:
-    """Tell that a failure is discarded."""
-    return {"acknowledged": True}
-
-
-def operation(told: Operation) -> OperationBody:
-    """Tell of a bulk operation."""
-    return {
-        "id": told.id,
-        "created_at": time_text(told.created_at),
-        "actor": told.actor,
-        "action": told.plan.action,
-        "status": told.status,
-        "reason": told.reason,
-        "total": told.total,
-        "done": sum(told.outcomes.values()),
-        "outcomes": told.outcomes,
-        "finished_at": _time(told.finished_at),
-    }
-
-
-def time_text(time: datetime) -> str:
-    """Return a time as ISO-8601 in UTC, with milliseconds."""
-    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _cut(body: RowBody) -> dict[str, Any]:
-    cut: dict[str, Any] = {**body, "key": None, "details_cut": True}
-    cut.pop("key_encoding", None)
-    cut.pop("payload_encoding", None)
-    if cut["payload"] is not None:
-        cut |= {"payload": None, "payload_cut": True}
-    if "metadata" in cut:
-        cut["metadata"] = cut["metadata"] | {"key": None, "headers": []}
-        cut |= {"error_message": cut["error_message"][:MESSAGE_CUT], "error_backtrace": []}
-    return cut
-
-
-def _time(time: datetime | None) -> str | None:
-    return None if time is None else time_text(time)
-
-
-def _hex(digest: bytes | None) -> str | None:
-    return None if digest is None else digest.hex()
-
-
-def _base64(value: bytes) -> str:
-    return b64encode(value).decode()

@@ -16,7 +16,7 @@ from app.checkpoint import (
     Replayed,
     Stats,
 )
-from app.web import bodies
+from app.web import reports
 from app.web.bodies import Bodies
 from app.web.masking import Mask
 from app.web.shapes import (
@@ -124,16 +124,16 @@ EXAMPLES: dict[Any, Any] = {
     list[EventBody]: [TOLD.event(EVENT)],
     FailureBody: TOLD.failure(FAILURE, single=True),
     list[FailureBody]: [TOLD.failure(FAILURE)],
-    TotalBody: bodies.total(COUNT),
+    TotalBody: reports.total(COUNT),
     list[GroupBody]: [TOLD.group(GROUP)],
-    StatsBody: bodies.stats(STATS),
+    StatsBody: reports.stats(STATS),
     list[AuditBody]: [TOLD.entry(ENTRY)],
-    RetriedBody: bodies.retried(Replayed(outcome="acknowledged")),
-    RetriedBody | DryRunBody: bodies.retried(Replayed(outcome="acknowledged")),
-    DiscardedBody: bodies.discarded(),
+    RetriedBody: reports.retried(Replayed(outcome="acknowledged")),
+    RetriedBody | DryRunBody: reports.retried(Replayed(outcome="acknowledged")),
+    DiscardedBody: reports.discarded(),
     PreviewBody: TOLD.preview(COUNT, [FAILURE]),
-    OperationBody: bodies.operation(OPERATION),
-    list[OperationBody]: [bodies.operation(OPERATION)],
+    OperationBody: reports.operation(OPERATION),
+    list[OperationBody]: [reports.operation(OPERATION)],
     LiveBody: {"status": "ok"},
     HealthBody: {"status": "ok", "checks": {"database": "ok", "schema": "ok"}},
     RetryRequest: {"payload": orjson.Fragment(PAYLOAD)},

@@ -1,6 +1,9 @@
 """The views answer as the ancestor's did, and tell what there is beside."""
 
+import base64
+import hashlib
 import json
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -306,6 +309,7 @@ async def test_the_audit_is_read_page_by_page(service: Served) -> None:
             break
         url = URL(str(response.links["next"]["url"])).relative()
     assert seen == ids[::-1]
+    assert "next" not in (await service.client.get("/v1/audit?limit=6")).links
 
 
 async def test_whoever_may_see_some_topics_sees_no_others(database_url: str) -> None:
@@ -381,7 +385,11 @@ async def test_the_page_for_people_needs_nothing_from_elsewhere(small: Served) -
     assert "<script" not in text
     assert "http://" not in text
     assert "https://" not in text
-    assert "'unsafe" not in response.headers["Content-Security-Policy"]
+    [style] = re.findall("<style>(.*)</style>", text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = response.headers["Content-Security-Policy"]
+    assert f"style-src 'sha256-{digest}'" in policy
+    assert policy.startswith("default-src 'none';")
     document = await small.get("/v1/openapi.json")
     for path in document["paths"]:
         assert f" {path}</code>" in text

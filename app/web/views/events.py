@@ -2,7 +2,7 @@
 
 from aiohttp.web import Request, Response
 
-from app.web import bodies
+from app.web import reports
 from app.web.api import (
     View,
     actor_of,
@@ -14,6 +14,7 @@ from app.web.api import (
     listing_of,
 )
 from app.web.commands import read_nothing
+from app.web.pages import dump_page
 from app.web.params import EVENT_LIST, read_id
 from app.web.security import access_of
 from app.web.shapes import EventBody, RetriedBody
@@ -30,7 +31,7 @@ class Events(View):
         page = await api.reader.events(
             listing.where, limit=listing.limit, offset=listing.offset, after=listing.after
         )
-        body = bodies.page(map(api.bodies.event, page.items))
+        body = dump_page(map(api.bodies.event, page.items))
         return answer(body, headers=link_to_next(request, page.next))
 
 
@@ -56,4 +57,4 @@ class EventRetry(View):
         event_id = read_id(id, "event")
         read_nothing(await request.read())
         replayed = await api_of(request).replay.rerun(event_id, by=actor_of(request))
-        return answer(bodies.retried(replayed))
+        return answer(reports.retried(replayed))

@@ -3,7 +3,7 @@
 from aiohttp.web import Request, Response
 
 from app.checkpoint import FailureRecord
-from app.web import bodies
+from app.web import reports
 from app.web.api import (
     QUERY,
     View,
@@ -16,6 +16,7 @@ from app.web.api import (
     listing_of,
 )
 from app.web.commands import read_retry
+from app.web.pages import dump_page
 from app.web.params import (
     FAILURE_FILTERS,
     FAILURE_LIST,
@@ -51,7 +52,7 @@ class Failures(View):
         page = await api.reader.failures(
             listing.where, limit=listing.limit, offset=listing.offset, after=listing.after
         )
-        body = bodies.page(map(api.bodies.failure, page.items))
+        body = dump_page(map(api.bodies.failure, page.items))
         return answer(body, headers=link_to_next(request, page.next))
 
 
@@ -63,7 +64,7 @@ class FailuresCount(View):
     async def get(self, request: Request) -> Response:
         """Count failures, up to a limit."""
         where = read_filter(request[QUERY], topics=access_of(request).topics)
-        return answer(bodies.total(await api_of(request).reader.count_failures(where)))
+        return answer(reports.total(await api_of(request).reader.count_failures(where)))
 
 
 @blueprint.route("/v1/failures/groups", name="failures_groups")
@@ -93,7 +94,7 @@ class Failure(View):
         """Discard a failure: it is kept, and can no longer be retried."""
         failure_id, reason = read_id(id, "failure"), request[QUERY].get("reason")
         await api_of(request).replay.discard(failure_id, by=actor_of(request), reason=reason)
-        return answer(bodies.discarded())
+        return answer(reports.discarded())
 
 
 @blueprint.route(f"{ONE}/retry", name="failure_retry")
@@ -110,7 +111,7 @@ class FailureRetry(View):
             failure = await _failure(request, id)
             return answer(api.bodies.dry_run(replayed, asked.payload, failure))
         replayed = await api.replay.retry(failure_id, by=by, payload=asked.payload)
-        return answer(bodies.retried(replayed))
+        return answer(reports.retried(replayed))
 
 
 async def _failure(request: Request, text: str) -> FailureRecord:

@@ -5,7 +5,7 @@ from typing import Any
 from aiohttp.web import Request, Response
 
 from app.checkpoint import Action
-from app.web import bodies
+from app.web import reports
 from app.web.api import QUERY, View, actor_of, answer, api_of, blueprint, describe
 from app.web.commands import read_bulk, read_nothing
 from app.web.params import LIMIT, PAGE_LIMIT, read_id
@@ -44,7 +44,7 @@ class Operations(View):
         """List bulk operations, newest first."""
         limit = request[QUERY].get("limit", LIMIT)
         latest = await api_of(request).operations.latest(actor_of(request), limit=limit)
-        return answer([bodies.operation(operation) for operation in latest])
+        return answer([reports.operation(operation) for operation in latest])
 
 
 @blueprint.route("/v1/operations/{id}", name="operation")
@@ -56,7 +56,7 @@ class Operation(View):
         """Show a bulk operation and how far it is."""
         operation_id = read_id(id, "operation")
         operation = await api_of(request).operations.get(operation_id, actor_of(request))
-        return answer(bodies.operation(operation))
+        return answer(reports.operation(operation))
 
 
 @blueprint.route("/v1/operations/{id}/cancel", name="operation_cancel")
@@ -69,7 +69,7 @@ class OperationCancel(View):
         operation_id = read_id(id, "operation")
         read_nothing(await request.read())
         operation = await api_of(request).operations.cancel(operation_id, actor_of(request))
-        return answer(bodies.operation(operation))
+        return answer(reports.operation(operation))
 
 
 async def _start(request: Request, action: Action) -> Response:
@@ -80,4 +80,4 @@ async def _start(request: Request, action: Action) -> Response:
         return answer(api.bodies.preview(count, sample))
     operation = await api.operations.start(asked.plan, by)
     location = f"/v1/operations/{operation.id}"
-    return answer(bodies.operation(operation), status=202, headers={"Location": location})
+    return answer(reports.operation(operation), status=202, headers={"Location": location})

@@ -3,7 +3,7 @@
 from aiohttp.web import Request, Response
 
 from app.checkpoint import Cursor
-from app.web import bodies
+from app.web import reports
 from app.web.api import QUERY, View, answer, api_of, blueprint, describe, link_to_next
 from app.web.params import AUDIT_LIST, LIMIT
 from app.web.security import access_of
@@ -18,7 +18,7 @@ class Stats(View):
     async def get(self, request: Request) -> Response:
         """Count events and failures, up to a limit each."""
         stats = await api_of(request).reader.stats(topics=access_of(request).topics)
-        return answer(bodies.stats(stats))
+        return answer(reports.stats(stats))
 
 
 @blueprint.route("/v1/audit", name="audit")
