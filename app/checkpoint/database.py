@@ -244,8 +244,10 @@ _READ_ONLY: dict[str, dict[str, Any]] = {
                 "statement_timeout": f"{READ_SECONDS}s",
                 # Planned for the values at hand: a rare topic is found otherwise than a common one.
                 "plan_cache_mode": "force_custom_plan",
-                # Every read is made for an index; where the planner disagrees, it guesses.
+                # Every read is made for an index and its order: whatever the planner's figures are,
+                # which may be old, it does not read and sort all that a table or status has.
                 "enable_seqscan": "off",
+                "enable_bitmapscan": "off",
                 "jit": "off",
             },
         },

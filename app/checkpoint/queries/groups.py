@@ -5,8 +5,9 @@ from typing import Any
 from sqlalchemy import CTE, ColumnElement, Select, Subquery, case, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.checkpoint.queries.indexes import along, backwards, constant, equal
 from app.checkpoint.queries.rows import FAILURES, failure_columns
-from app.checkpoint.queries.windows import along, newest_first
+from app.checkpoint.queries.windows import ORDER
 from app.checkpoint.records import Count, FailureGroup, FailureRecord
 
 GROUPS_LIMIT = 1_000
@@ -15,6 +16,8 @@ COUNTED = 10_000
 """Failures that are counted, in equal parts by the groups that are asked for."""
 
 ROW = FAILURES.c
+GROUP = ("status", "fingerprint")
+"""How each index of groups begins."""
 
 
 async def groups(
@@ -39,9 +42,11 @@ def _statement(top: Subquery, enough: int) -> Select[Any]:
 def _top(found: CTE, topics: frozenset[str] | None) -> Select[Any]:
     one = found.c.fingerprint
     # Not min() or max(): MariaDB would read the whole group for them.
-    first = _edge(ROW.first_failed_at, one, "first_failed_at").order_by(ROW.first_failed_at)
-    last = _edge(ROW.last_failed_at, one, "last_failed_at").order_by(ROW.last_failed_at.desc())
-    newest = _edge(ROW.id, one, "sort_key", "id").order_by(*newest_first(ROW))
+    first = along(_members(one, ROW.first_failed_at), FAILURES, *GROUP, "first_failed_at")
+    in_order = [constant(ROW.status), constant(ROW.fingerprint), ROW.first_failed_at]
+    first = first.order_by(*in_order).limit(1)
+    last = backwards(_members(one, ROW.last_failed_at), FAILURES, GROUP, "last_failed_at").limit(1)
+    newest = backwards(_members(one, ROW.id), FAILURES, GROUP, *ORDER).limit(1)
     failed_last = last.scalar_subquery().label("last")
     top = select(
         one.label("group_fingerprint"),
@@ -75,25 +80,21 @@ def _jump_to_fingerprints() -> CTE:
 
 def _distinct_fingerprints() -> CTE:
     """Leave it to MariaDB, which jumps by itself, and does not when it is told how."""
-    found = along(select(ROW.fingerprint), FAILURES, "status", "fingerprint", "last_failed_at")
+    found = along(select(ROW.fingerprint), FAILURES, *GROUP, "last_failed_at")
     found = found.where(ROW.status == "open", ROW.fingerprint.is_not(None)).distinct()
     return found.order_by(ROW.fingerprint).limit(GROUPS_LIMIT).cte("found")
 
 
-def _edge(column: ColumnElement[Any], one: ColumnElement[Any], *order: str) -> Select[Any]:
-    return _members(one, *order).with_only_columns(column).limit(1)
-
-
-def _members(one: ColumnElement[Any], *order: str) -> Select[Any]:
-    rows = along(select(ROW.id), FAILURES, "status", "fingerprint", *order)
-    return rows.where(ROW.status == "open", ROW.fingerprint == one).correlate(one.table)
+def _members(one: ColumnElement[Any], column: ColumnElement[Any]) -> Select[Any]:
+    is_member = equal([ROW.status, ROW.fingerprint], [literal("open"), one])
+    return select(column).where(is_member).correlate(one.table)
 
 
 def _count(one: ColumnElement[Any], enough: int) -> ColumnElement[Any]:
     """Count a group's failures, unless there are so many that counting ends."""
-    rows = _members(one, "sort_key", "id")
-    last_counted = rows.order_by(*newest_first(ROW)).offset(enough - 1).limit(1).scalar_subquery()
-    all_of_them = rows.with_only_columns(func.count()).scalar_subquery()
+    members = backwards(_members(one, ROW.id), FAILURES, GROUP, *ORDER)
+    last_counted = members.offset(enough - 1).limit(1).scalar_subquery()
+    all_of_them = _members(one, func.count()).scalar_subquery()
     return case((last_counted.is_not(None), enough), else_=all_of_them)
 
 

@@ -4,11 +4,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
-from sqlalchemy import Row, func, select, union_all
+from sqlalchemy import Row, func, literal, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.checkpoint.queries.indexes import backwards, equal
 from app.checkpoint.queries.rows import EVENTS, FAILURE_STATUS, FAILURES
-from app.checkpoint.queries.windows import along, newest_first
+from app.checkpoint.queries.windows import ORDER
 from app.checkpoint.records import Count, Stats
 
 EVENTS_LIMIT = 5_000
@@ -46,10 +47,9 @@ def _failures() -> Any:
     columns = [FAILURE_STATUS.label("status"), FAILURES.c.topic, FAILURES.c.agent]
     each = []
     for stored in STORED:
-        rows = along(select(*columns), FAILURES, "status", "sort_key", "id")
-        rows = rows.where(FAILURES.c.status == stored)
-        rows = rows.order_by(*newest_first(FAILURES.c)).limit(FAILURES_LIMIT)
-        newest = rows.subquery()
+        rows = backwards(select(*columns), FAILURES, ["status"], *ORDER)
+        rows = rows.where(equal([FAILURES.c.status], [literal(stored)]))
+        newest = rows.limit(FAILURES_LIMIT).subquery()
         each.append(select(*newest.c, func.count().label("number")).group_by(*newest.c))
     return union_all(*each)
 

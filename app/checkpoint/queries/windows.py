@@ -2,29 +2,32 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import (
+    BinaryExpression,
     ColumnElement,
     Select,
     Subquery,
     Table,
     and_,
     func,
-    or_,
+    literal,
     select,
     true,
-    tuple_,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.checkpoint.queries.filters import Condition
+from app.checkpoint.queries.indexes import Columns, along, backwards, below, equal
 from app.checkpoint.queries.rows import EVENTS, FAILURES
 from app.checkpoint.records import Cursor
 
 LOOKUP_LIMIT = 1_000
 """Rows of one entity or content up to which all of them are looked through."""
 
+ORDER = ("sort_key", "id")
+"""Every list is newest first: by event time, those without one last, then by id."""
 LOOKUPS = {EVENTS: ("entity_id",), FAILURES: ("checksum",)}
 """What has an index, but none that is in the order of a list."""
 WALKS = {
@@ -39,8 +42,8 @@ class Window:
     """What to look through: all rows along an index, or those that a lookup has found."""
 
     table: Table
-    index: Sequence[str]
-    """Its columns."""
+    same: Sequence[str]
+    """The columns that are equal in all rows: an index begins with them."""
     along: Sequence[Condition]
     """What the index answers."""
     filters: Sequence[Condition]
@@ -55,8 +58,10 @@ class Window:
 
     def select(self, *columns: ColumnElement[Any]) -> Select[Any]:
         """Return some columns of all rows."""
-        rows = along(select(*columns), self.table, *self.index).where(*self.along)
-        return rows if self.is_lookup else rows.order_by(*newest_first(self.table.c))
+        rows = select(*columns).where(*self.along)
+        if self.is_lookup:
+            return along(rows, self.table, *self.same)
+        return backwards(rows, self.table, self.same, *ORDER)
 
 
 def newest_first(columns: Any) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
@@ -71,31 +76,52 @@ async def window(
     after: Cursor | None = None,
 ) -> Window:
     """Return the rows behind a cursor that have to be looked through."""
-    if after is not None:
-        conditions = {**conditions, "id": _behind(table, after)}
     for name in LOOKUPS[table]:
         if name in conditions and await _is_rare(connection, table, name, conditions[name]):
-            return _window(table, conditions, (name,), is_lookup=True)
-    equal = next(names for names in WALKS[table] if conditions.keys() >= set(names))
-    return _window(table, conditions, (*equal, "sort_key", "id"))
+            return _lookup(table, name, conditions, after)
+    same = next(names for names in WALKS[table] if conditions.keys() >= set(names))
+    return _walk(table, same, conditions, after)
 
 
-def along(statement: Select[Any], table: Table, *columns: str) -> Select[Any]:
-    """Have MariaDB go along the index of these columns: by itself it often takes another one."""
-    index = next(one for one in table.indexes if one.columns.keys() == list(columns))
-    return statement.with_hint(table, f"FORCE INDEX ({index.name})", "mysql")
-
-
-def _window(
-    table: Table, conditions: dict[str, Condition], index: Sequence[str], *, is_lookup: bool = False
+def _lookup(
+    table: Table, name: str, conditions: dict[str, Condition], after: Cursor | None
 ) -> Window:
+    filters = [one for key, one in conditions.items() if key != name]
+    if after is not None:
+        filters.append(_behind(table, after))
+    return Window(
+        table=table, same=[name], along=[conditions[name]], filters=filters, is_lookup=True
+    )
+
+
+def _walk(
+    table: Table, same: Sequence[str], conditions: dict[str, Condition], after: Cursor | None
+) -> Window:
+    values = [_value(conditions[name]) for name in same]
+    bounds: list[Condition] = []
+    if same:
+        bounds.append(equal([table.c[name] for name in same], values))
+    if after is not None:
+        bounds.append(_behind(table, after, same, values))
     return Window(
         table=table,
-        index=index,
-        along=[one for name, one in conditions.items() if name in index],
-        filters=[one for name, one in conditions.items() if name not in index],
-        is_lookup=is_lookup,
+        same=same,
+        along=[*bounds, *(conditions[name] for name in conditions.keys() & {"sort_key"})],
+        filters=[one for name, one in conditions.items() if name not in {*same, *ORDER}],
     )
+
+
+def _behind(
+    table: Table, after: Cursor, same: Sequence[str] = (), values: Columns = ()
+) -> Condition:
+    time, row = table.c.sort_key, table.c.id
+    place = [literal(after.sort_key, time.type), literal(after.id, row.type)]
+    return below([*(table.c[name] for name in same), time, row], [*values, *place])
+
+
+def _value(condition: Condition) -> ColumnElement[Any]:
+    """Return what a column has to be equal to."""
+    return cast("BinaryExpression[bool]", condition).right
 
 
 async def _is_rare(
@@ -106,13 +132,3 @@ async def _is_rare(
     )
     found = await connection.scalar(select(func.count()).select_from(some))
     return bool(found is not None and found <= LOOKUP_LIMIT)
-
-
-def _behind(table: Table, after: Cursor) -> Condition:
-    time, row = table.c.sort_key, table.c.id
-    # Twice the same: PostgreSQL and SQLite find the place by the tuple, MariaDB by the other one.
-    # By the time alone each would read all rows of one time, such as all that have none.
-    return and_(
-        tuple_(time, row) < after,
-        or_(time < after.sort_key, and_(time == after.sort_key, row < after.id)),
-    )
