@@ -13,8 +13,14 @@ from app.checkpoint import (
     Checkpoint,
     CheckpointError,
     ConfigurationError,
+    Count,
+    EventRecord,
+    FailureRecord,
+    Filter,
     Metadata,
     Notification,
+    Page,
+    Reader,
     SchemaError,
     Skip,
     ack,
@@ -139,6 +145,21 @@ async def test_an_order() -> None:
     await in_transaction.function(Order(), None, None)
 
 
+async def look_around(reader: Reader) -> None:
+    """Read as a service's own views would."""
+    page = await reader.events(Filter(topic="orders"), limit=20)
+    assert_type(page, Page[EventRecord])
+    while page.next:
+        page = await reader.events(Filter(topic="orders"), limit=20, after=page.next)
+    failures = await reader.failures(Filter(status="all"), limit=20, offset=20)
+    assert_type(failures.items, list[FailureRecord])
+    assert_type(await reader.count_failures(Filter()), Count)
+    assert_type((await reader.event(1)).related, list[int])
+    assert_type((await reader.groups(limit=5))[0].sample, FailureRecord)
+    assert_type((await reader.stats()).events.capped, bool)
+    assert_type((await reader.audit(limit=5, subject="failure"))[0].operation_id, int | None)
+
+
 def refuse(error: CheckpointError) -> str:
     """Tell one refusal from another."""
     match error:
@@ -159,5 +180,6 @@ checkpoint(retry_if=by_id)  # type: ignore[arg-type]
 checkpoint(describe=by_id)  # type: ignore[arg-type]
 checkpoint(with_skip)  # type: ignore[arg-type]
 checkpoint()(by_id)  # type: ignore[arg-type]
+Filter(status="closed")  # type: ignore[arg-type]
 ack(1.5, 0)  # type: ignore[arg-type]
 ack("order")  # type: ignore[call-arg]
