@@ -48,7 +48,9 @@ WELCOME = """\
 """
 DEMO = """\
 One order a second goes to the topic {topic}, and app/agents/orders.py handles it: change that
-file next. In a few seconds the worker counts the first ones here, and then every half minute."""
+file next. In a few seconds the worker counts the first ones here, and then every half minute.
+One order in fifteen is broken: see it among the failures of the web page, and retry it there with
+another payload."""
 NO_DEMO = "No demo orders are sent, because the broker is not on this machine."
 
 
@@ -97,11 +99,11 @@ def _run(stop: threading.Event, stack: ExitStack) -> int:
     worker = _start_worker(environ)
     guard = _start_guard(worker)
     try:
-        for order in _orders():
+        for key, order in _orders():
             if stop.wait(DEMO_SECONDS) or worker.poll() is not None:
                 break
             if demo:
-                producer.produce(settings.source_topic, json.dumps(order), key=order["id"])
+                producer.produce(settings.source_topic, order, key=key)
                 producer.poll(0)
     finally:
         # The broker ends last, with its producer: the worker still has offsets to commit.
@@ -257,7 +259,7 @@ def _welcome(settings: "Settings", *, own_broker: bool, own_database: bool, demo
         name=settings.service_name,
         broker=broker,
         database=database,
-        web=f"http://{host}:{settings.web_port}/ping",
+        web=f"http://{host}:{settings.web_port}/v1/docs",
         demo=DEMO.format(topic=settings.source_topic) if demo else NO_DEMO,
     )
     print(text, flush=True)
@@ -282,15 +284,17 @@ def _start_guard(worker: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
     )
 
 
-def _orders() -> Iterator[dict[str, str]]:
+def _orders() -> Iterator[tuple[str, str]]:
+    # What the example passes over, and what it cannot read, is part of what it shows.
     for number in itertools.count(1):
-        yield {
+        order = {
             "id": f"order-{number}",
-            # What the example passes over is part of what it shows.
             "type": "order_placed" if number % 10 else "order_viewed",
             "version": "1",
             "time": datetime.now(UTC).isoformat(),
         }
+        text = json.dumps(order)
+        yield order["id"], text if number % 15 else text[:-1]
 
 
 def _end(worker: subprocess.Popen[bytes], stop: threading.Event) -> int:

@@ -141,7 +141,7 @@ def test_orders_are_recorded_until_ctrl_c_and_again(service: Path, port: int) ->
         assert first.end(os.killpg, signal.SIGINT) == 0
         eventually(lambda: nobody_listens(port))
         assert_well(first.output)
-        assert f"http://127.0.0.1:{port}/ping" in first.output
+        assert f"http://127.0.0.1:{port}/v1/docs" in first.output
         assert "sqlite:///service.db" in first.output
     assert {path.name for path in set(service.iterdir()) - before} == {"service.db", "dev.log"}
     with dev(service, port) as second:
