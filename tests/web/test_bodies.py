@@ -213,6 +213,9 @@ def test_a_page_is_cut_but_no_row_of_it_is_left_out(sizes: list[int], most: int)
     for row in rows:
         assert row["payload_cut"] is row["details_cut"]
         assert (row["payload"] is None) is row["payload_cut"]
+        emptied = (row["key"], row["metadata"]["key"], row["metadata"]["headers"])
+        assert (emptied == (None, None, [])) is row["details_cut"]
+        assert (row["error_backtrace"] == []) is row["details_cut"]
         assert len(row["error_message"]) <= 500 or not row["details_cut"]
 
 
