@@ -1,12 +1,13 @@
 """The service under test: one agent of each kind, each on the topic `<group>.<agent>`.
 
 A payload `{"id": "…", "seconds": 2}` has its handler take two seconds. Each run leaves two lines in
-the journal, outside any transaction. In a process that is told MENDED=1, no handler is slow, and
-retrying helps.
+the journal, outside any transaction. While the flag `mended` is set, no handler is slow, and
+retrying helps; while `held` is set, what was mended waits just before its end.
 """
 
 import asyncio
 import os
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,19 @@ from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.checkpoint import Ack, Backoff, Checkpoint, Metadata, ack
+from app.web import Access, serve
 from tests.end_to_end.effects import effects
+from tests.end_to_end.flag import Flag
 from tests.end_to_end.journal import Journal
+
+HOLD_INTERVAL = 0.01
 
 group = os.environ["GROUP"]
 session_timeout = float(os.environ["SESSION_TIMEOUT"])
-mended = "MENDED" in os.environ
-journal = Journal(Path(os.environ["JOURNAL"]))
+folder = Path(os.environ["FOLDER"])
+journal = Journal(folder / "journal")
+mended, held = Flag(folder / "mended"), Flag(folder / "held")
+token = os.environ.get("API_TOKEN")
 
 app = faust.App(
     group,
@@ -35,8 +42,15 @@ app = faust.App(
     broker_heartbeat_interval=session_timeout / 5,
     broker_commit_interval=0.1,
 )
+app.producer_only = "WEB_ONLY" in os.environ
 checkpoint = Checkpoint(os.environ["DATABASE_URL"], grace=float(os.environ["GRACE"]))
 checkpoint.install(app)
+serve(
+    app,
+    checkpoint,
+    tokens={sha256(token.encode()).digest(): Access(name="ops", full=True)} if token else {},
+    masked_fields=os.environ.get("MASKED_FIELDS", "").split(),
+)
 
 
 @app.on_worker_init.connect
@@ -57,10 +71,24 @@ async def start(payload: dict[str, Any], metadata: Metadata) -> None:
         await asyncio.sleep(payload.get("seconds", 0.0))
 
 
+def describe(payload: dict[str, Any], metadata: Metadata) -> Ack:
+    """Return what a payload says of its event."""
+    time = payload.get("time", metadata.timestamp or 0)
+    return ack(payload["id"], time, payload.get("type"), payload.get("version"))
+
+
 def finish(payload: dict[str, Any], metadata: Metadata) -> Ack:
     """Note the end of a good run."""
     journal.add("finished", metadata)
-    return ack(payload["id"], metadata.timestamp or 0)
+    return describe(payload, metadata)
+
+
+async def fail_unless_mended(payload: dict[str, Any]) -> None:
+    """Raise what the payload says, or wait for as long as whoever has mended it wants."""
+    if not mended:
+        raise RuntimeError(payload["id"])
+    while held:  # noqa: ASYNC110 - who clears it is another process
+        await asyncio.sleep(HOLD_INTERVAL)
 
 
 @app.agent(topic("plain"))
@@ -92,11 +120,44 @@ async def retrying(payload: dict[str, Any], metadata: Metadata) -> Ack:
 
 
 @app.agent(topic("failing"))
-@checkpoint(max_retries=0)
-async def failing(payload: dict[str, Any], metadata: Metadata) -> Ack:
-    """Fail for good."""
+@checkpoint(max_retries=0, describe=describe)
+async def failing(payload: dict[str, Any], metadata: Metadata) -> Ack | None:
+    """Fail for good, until mended; then skip what wants to be skipped."""
     await start(payload, metadata)
-    raise RuntimeError(payload["id"])
+    await fail_unless_mended(payload)
+    return None if payload.get("skip") else finish(payload, metadata)
+
+
+@app.agent(topic("undone"))
+@checkpoint(max_retries=0, transactional=True)
+async def undone(payload: dict[str, Any], metadata: Metadata, session: AsyncSession) -> Ack:
+    """Have an effect, and then fail for good, until mended."""
+    await start(payload, metadata)
+    place = {name: getattr(metadata, name) for name in ("topic", "partition", "offset")}
+    await session.execute(insert(effects).values(pid=os.getpid(), **place))
+    await fail_unless_mended(payload)
+    return finish(payload, metadata)
+
+
+def decode(value: bytes) -> dict[str, Any]:
+    """Read what is no JSON."""
+    return {"id": value.decode()}
+
+
+@app.agent(topic("shared"))
+@checkpoint(max_retries=0, decode=decode)
+async def left(payload: dict[str, Any], metadata: Metadata) -> Ack:
+    """Take its own copy of each event, and fail for good, until mended."""
+    await fail_unless_mended(payload)
+    return ack(payload["id"], metadata.timestamp or 0, "left")
+
+
+@app.agent(topic("shared"))
+@checkpoint(max_retries=0, decode=decode)
+async def right(payload: dict[str, Any], metadata: Metadata) -> Ack:
+    """Do the same for itself."""
+    await fail_unless_mended(payload)
+    return ack(payload["id"], metadata.timestamp or 0, "right")
 
 
 @app.agent(topic("webhooks"))

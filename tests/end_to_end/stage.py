@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import orjson
 from alembic import command
 from alembic.config import Config
 from confluent_kafka import Consumer, TopicPartition
@@ -17,6 +18,7 @@ from sqlalchemy import Executable, Row, select, union_all
 from app.checkpoint.database import Database
 from app.checkpoint.models import EventRow, FailureRow
 from tests.end_to_end.effects import effects
+from tests.end_to_end.flag import Flag
 from tests.end_to_end.invariants import check_effects, check_nothing_is_lost, check_order
 from tests.end_to_end.journal import Journal, Place
 from tests.end_to_end.ledger import Ledger
@@ -24,7 +26,10 @@ from tests.end_to_end.worker import ROOT, Worker
 from tests.polling import eventually
 from tests.servers import Kafka
 
-AGENTS = ("plain", "transactional", "retrying", "failing", "webhooks", "anything", "flaky")
+TOPICS = (
+    *("plain", "transactional", "retrying", "failing", "undone"),
+    *("webhooks", "anything", "flaky", "shared"),
+)
 
 
 class Stage:
@@ -35,11 +40,12 @@ class Stage:
         self.database_url = database_url
         self.group = f"test-{uuid4().hex[:12]}"
         self.journal = Journal(folder / "journal")
+        self.mended, self.held = Flag(folder / "mended"), Flag(folder / "held")
         self.ledger = Ledger(kafka)
         self.workers: list[Worker] = []
         self._folder = folder
-        for agent in AGENTS:
-            kafka.create_topic(self.topic(agent))
+        for name in TOPICS:
+            kafka.create_topic(self.topic(name))
         migrate(database_url)
         asyncio.run(self._create_effects())
 
@@ -47,23 +53,43 @@ class Stage:
         """Return the topic of an agent."""
         return f"{self.group}.{agent}"
 
-    def start(self, *, ready: bool = True, **environ: str) -> Worker:
+    def start(self, *, ready: bool = True, web: bool = False, **environ: str) -> Worker:
         """Start a worker, and wait until it fetches unless told otherwise."""
         settings = {
             "BROKER_URL": self.kafka.broker_url,
             "DATABASE_URL": self.database_url,
+            "FOLDER": str(self._folder),
             "GRACE": "10",
             "GROUP": self.group,
-            "JOURNAL": str(self.journal.path),
             "SESSION_TIMEOUT": "6",
             **environ,
         }
         log = self._folder / f"worker-{len(self.workers)}.log"
-        worker = Worker("tests.end_to_end.service", log=log, environ=settings)
+        worker = Worker("tests.end_to_end.service", log=log, environ=settings, web=web)
         self.workers.append(worker)
         if ready:
             worker.wait_until_ready()
         return worker
+
+    def produce(self, agent: str, *payloads: object) -> list[Place]:
+        """Produce payloads as JSON to an agent, in this order; return where they lie."""
+        values = [orjson.dumps(payload) for payload in payloads]
+        known = len(self.ledger.entries)
+        self.ledger.produce(self.topic(agent), values, partition=0)
+        return [produced.place for produced in self.ledger.entries[known:]]
+
+    def settle(self, agent: str, *payloads: object, as_: type[EventRow | FailureRow]) -> list[int]:
+        """Produce payloads to an agent; return the ids of the rows once all of them are there."""
+        places = self.produce(agent, *payloads)
+        columns = as_.id, as_.topic, as_.partition, as_.offset
+
+        def settled() -> list[int]:
+            rows = self.fetch(select(*columns).where(as_.topic == self.topic(agent)))
+            ids = {Place._make(row[1:]): row.id for row in rows}
+            assert ids.keys() >= set(places)
+            return [ids[place] for place in places]
+
+        return eventually(settled, timeout=30)
 
     def end(self, workers: Iterable[Worker]) -> None:
         """End workers in order, all at once."""
@@ -78,6 +104,10 @@ class Stage:
     def fetch(self, statement: Executable) -> Sequence[Row[Any]]:
         """Return the rows of a query."""
         return asyncio.run(self._fetch(statement))
+
+    def execute(self, statement: Executable) -> None:
+        """Have the database do something."""
+        asyncio.run(self._execute(statement))
 
     def outcomes(self) -> list[Place]:
         """Return where the events lie that are recorded or failed, as often as they are."""
@@ -142,6 +172,12 @@ class Stage:
         database = Database(self.database_url)
         async with database.engine.begin() as connection:
             await connection.run_sync(effects.metadata.create_all)
+        await database.close()
+
+    async def _execute(self, statement: Executable) -> None:
+        database = Database(self.database_url)
+        async with database.engine.begin() as connection:
+            await connection.execute(statement)
         await database.close()
 
     async def _fetch(self, statement: Executable) -> Sequence[Row[Any]]:

@@ -42,7 +42,8 @@ def wait_for_output(worker: Worker, text: str) -> None:
 
 def settle_the_rest(stage: Stage) -> None:
     """Have another worker settle everything."""
-    worker = stage.start(MENDED="1")
+    stage.mended.set()
+    worker = stage.start()
     stage.wait_until_settled()
     assert worker.end() == 0
     stage.check_committed(stage.settled())

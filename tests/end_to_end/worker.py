@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM, Signals
 
+from tests.end_to_end.client import Client
 from tests.polling import eventually
+from tests.servers.machine import free_port
 from tests.servers.process import Process
 
 ROOT = Path(__file__).parents[2]
@@ -15,18 +17,27 @@ STOP_LIMIT = 60.0
 
 
 class Worker:
-    """One process; what it prints is in `log`. It dies with whoever started it."""
+    """One process; what it prints is in `log`. It dies with whoever started it.
 
-    def __init__(self, module: str, *, log: Path, environ: Mapping[str, str]) -> None:
+    With `web` it serves the API, to `client`.
+    """
+
+    def __init__(
+        self, module: str, *, log: Path, environ: Mapping[str, str], web: bool = False
+    ) -> None:
+        port = free_port()
         self.log = log
+        self.client = Client(port, token=environ.get("API_TOKEN"))
         self.status: int | None = None
         """The exit status, once `end` has returned it."""
         settings = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **environ}
         # `env` becomes the worker: the process id stays.
         variables = [f"{name}={value}" for name, value in settings.items()]
         faust = [sys.executable, "-m", "faust", "-A", module]
+        served = ["--web-bind", "127.0.0.1", "--web-port", str(port)]
+        options = served if web else ["--without-web"]
         self._process = Process(
-            ["env", *variables, *faust, "worker", "-l", "info", "--without-web"],
+            ["env", *variables, *faust, "worker", "-l", "info", *options],
             log=log,
             account=None,
             abort=SIGKILL,
