@@ -81,7 +81,7 @@ class EventRecord:
     payload_raw: bytes | None
     """The value, where it is not JSON."""
     payload_size: int
-    """Bytes of the value as it is stored."""
+    """Bytes of the value; of one that is cut on PostgreSQL, as it lies there, maybe compressed."""
     payload_cut: bool
     """Whether it is left out here for its size."""
     created_at: datetime
@@ -105,8 +105,8 @@ class FailureRecord(EventRecord):
     last_failed_at: datetime
     fingerprint: bytes | None
     status: Status
-    edited: bytes | None = None
-    """Of a single failure: the value that the last retry ran with instead, if it was edited."""
+    edited: bytes | None
+    """The value that the last retry ran with instead, if it was edited."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +115,7 @@ class Count:
 
     count: int
     capped: bool
+    """Whether counting has ended at its limit, so that there may be more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

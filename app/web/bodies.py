@@ -59,6 +59,7 @@ class Bodies:
         body = cast("FailureBody", self._row(record) | told)
         if single:
             body["event_ids"] = record.related
+            self._add_edited(body, record)
         return body
 
     def group(self, group: FailureGroup) -> GroupBody:
@@ -163,6 +164,19 @@ class Bodies:
             body["payload"] = base64_text(record.payload_raw)
             body["payload_encoding"] = "base64"
 
+    def _add_edited(self, body: FailureBody, record: FailureRecord) -> None:
+        if record.edited is None:
+            return
+        try:
+            orjson.loads(record.edited)
+        except orjson.JSONDecodeError:
+            body["edited_payload"] = HIDDEN if self._mask else base64_text(record.edited)
+            if not self._mask:
+                body["edited_payload_encoding"] = "base64"
+        else:
+            edited = self._mask.payload(record.edited.decode())
+            body["edited_payload"] = orjson.Fragment(edited)
+
     def _metadata(self, record: FailureRecord) -> MetadataBody:
         origin = orjson.loads(record.origin)
         return {
@@ -186,7 +200,11 @@ class Bodies:
         """Hide what the payload says in masked fields, wherever it is repeated."""
         if self._mask and record.payload is None and (record.payload_cut or record.payload_raw):
             return HIDDEN
-        return self._mask.text(text, secrets_of=record.payload)
+        text = self._mask.text(text, secrets_of=record.payload)
+        if isinstance(record, FailureRecord) and record.edited is not None:
+            # The error may be of a retry that ran with this instead.
+            text = self._mask.text(text, secrets_of=record.edited.decode(errors="replace"))
+        return text
 
     def _state(self, state: str | None) -> Any:
         told = state and orjson.loads(self._mask.payload(state))

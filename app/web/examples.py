@@ -43,7 +43,7 @@ PAYLOAD = '{"id": "order-1", "type": "order_placed", "total": 10.0}'
 COMMON: dict[str, Any] = {
     "agent": "app.agents.orders.process_order",
     "topic": "orders",
-    "group_id": "faust-service",
+    "group_id": "shop",
     "partition": 3,
     "offset": 42,
     "key": b"order-1",
@@ -73,6 +73,7 @@ FAILURE = FailureRecord(
     last_failed_at=TIME,
     fingerprint=bytes(range(16, 32)),
     status="open",
+    edited=None,
 )
 COUNT = Count(count=1, capped=False)
 GROUP = FailureGroup(

@@ -81,6 +81,12 @@ class FailureBody(RowBody):
     status: Literal["open", "retrying", "resolved", "discarded"]
     fingerprint: Annotated[HexOrNull, "That of its group: failures that one fix mends."]
     event_ids: NotRequired[Annotated[list[Id], "Where it has succeeded since; not in lists."]]
+    edited_payload: NotRequired[
+        Annotated[Any, "What the last retry ran with instead of the payload; not in lists."]
+    ]
+    edited_payload_encoding: NotRequired[
+        Annotated[Literal["base64"], "There when that is not JSON: it stands as base64."]
+    ]
 
 
 class TotalBody(TypedDict):

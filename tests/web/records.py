@@ -49,5 +49,6 @@ def failure(**fields: Any) -> FailureRecord:
         last_failed_at=TIME + timedelta(seconds=1),
         fingerprint=bytes(range(16, 32)),
         status="open",
+        edited=None,
     )
     return replace(failed, **fields)

@@ -223,6 +223,11 @@ async def test_an_edited_value_reaches_the_handler_as_it_was_written(service: Se
     assert (await service.told(response, 200))["acknowledged"] is True
     [event] = await service.desk.events()
     assert event.payload == text
+    told = await service.get(f"/v1/failures/{failure_id}")
+    assert (told["payload"], told["payload_encoding"]) == ("e2JhZA==", "base64")
+    assert told["edited_payload"] == {"b": 1.0, "a": 123456789012345678901234567890}
+    [listed] = await service.get("/v1/failures", status="all")
+    assert "edited_payload" not in listed
 
 
 async def test_a_dry_run_changes_nothing(service: Served) -> None:

@@ -160,6 +160,22 @@ def test_what_cannot_be_looked_through_is_hidden_as_a_whole(fields: dict[str, An
     assert (body["key"], body["metadata"]["key"]) == ("***", "***")
 
 
+def test_an_edited_payload_is_told_and_hidden_as_the_payload_is() -> None:
+    """Beside it, where one failure is shown; its secrets are not in the error either."""
+    edited = failure(
+        edited=b'{"email": "ada@example.org", "n": 1.0}', error_message="no ada@example.org"
+    )
+    told = orjson.dumps(OPEN.failure(edited, single=True))
+    assert f'"edited_payload":{PAYLOAD}'.encode() in told
+    for body in (MASKED.failure(edited, single=True), MASKED.failure(edited)):
+        assert b"anna" not in orjson.dumps(body)
+    raw = failure(edited=b"\xff")
+    assert OPEN.failure(raw, single=True)["edited_payload"] == "/w=="
+    assert OPEN.failure(raw, single=True)["edited_payload_encoding"] == "base64"
+    assert MASKED.failure(raw, single=True)["edited_payload"] == "***"
+    assert MASKED.failure(raw)["error_message"] == "***"
+
+
 def test_a_key_that_is_no_text_is_hidden_where_anything_is() -> None:
     """Nobody can look for what is masked in it."""
     body = dumped(MASKED.failure(failure(key=b"\xff" + EMAIL.encode())))

@@ -24,7 +24,7 @@ EVENT_FIELDS = (
 FAILURE_FIELDS = (
     *EVENT_FIELDS,
     *("error_class", "error_message", "error_backtrace", "attempts", "occurrences"),
-    *("first_failed_at", "last_failed_at", "fingerprint"),
+    *("first_failed_at", "last_failed_at", "fingerprint", "edited"),
 )
 
 
@@ -98,8 +98,6 @@ def failure_columns(*, whole: bool) -> list[ColumnElement[Any]]:
     """Return the fields of a FailureRecord; unless `whole`, without a large payload."""
     columns: list[ColumnElement[Any]] = [FAILURES.c[name] for name in FAILURE_FIELDS]
     columns += [FAILURES.c.metadata.label("origin"), FAILURE_STATUS.label("status")]
-    if whole:
-        columns.append(FAILURES.c.edited)
     return columns + _payload(FAILURES, whole=whole)
 
 
