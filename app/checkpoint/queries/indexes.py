@@ -2,8 +2,9 @@
 
 Left to choose, PostgreSQL takes an index of the right order and passes over all rows of other
 statuses, where its figures say that there are few of them; MariaDB takes the first that fits, and
-sorts. PostgreSQL is asked for the order of all columns, among them those that are equal, and is not
-told that they are; SQLite does well with the same; MariaDB is told the name.
+sorts. PostgreSQL is asked for the order of all columns, and is not told that the last of those that
+are equal in all rows is, so that one index only will do; SQLite does well with the same; MariaDB is
+told the name.
 """
 
 from collections.abc import Sequence
@@ -15,6 +16,12 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 Columns: TypeAlias = Sequence[ColumnElement[Any]]
+
+PLACE = 3
+"""Columns of which a place in a list consists: time and id, and one of those that are equal.
+
+With two of these, PostgreSQL would not see where they end.
+"""
 
 
 class _comparison(FunctionElement[bool]):  # noqa: N801 - stands in SQL like a function
@@ -37,7 +44,7 @@ class equal(_comparison):  # noqa: N801 - the same
 
 
 class below(_comparison):  # noqa: N801 - the same
-    """The columns are equal to their values but for the last two, which stand before theirs."""
+    """The last two columns stand before their values; that the others are equal is known."""
 
     inherit_cache = True
 
@@ -61,8 +68,9 @@ def _constant_mysql(*_: Any, **__: Any) -> str:
 
 @compiles(equal)
 def _equal(element: equal, compiler: SQLCompiler, **options: Any) -> str:
-    columns, values = (tuple_(*side) for side in element.sides)
-    return compiler.process(and_(columns >= values, columns <= values), **options)
+    *others, (column, value) = zip(*element.sides, strict=True)
+    same = [other == its_value for other, its_value in others]
+    return compiler.process(and_(*same, column >= value, column <= value), **options)
 
 
 @compiles(equal, "mysql")
@@ -73,16 +81,15 @@ def _equal_mysql(element: equal, compiler: SQLCompiler, **options: Any) -> str:
 
 @compiles(below)
 def _below(element: below, compiler: SQLCompiler, **options: Any) -> str:
-    columns, values = (tuple_(*side) for side in element.sides)
+    columns, values = (tuple_(*side[-PLACE:]) for side in element.sides)
     return compiler.process(columns < values, **options)
 
 
 @compiles(below, "mysql")
 def _below_mysql(element: below, compiler: SQLCompiler, **options: Any) -> str:
-    *same, (time, last_time), (row, last_row) = zip(*element.sides, strict=True)
+    *_, (time, last_time), (row, last_row) = zip(*element.sides, strict=True)
     behind = or_(time < last_time, and_(time == last_time, row < last_row))
-    both = and_(*[column == value for column, value in same], behind)
-    return compiler.process(both.self_group(), **options)
+    return compiler.process(behind.self_group(), **options)
 
 
 def along(statement: Select[Any], table: Table, *columns: str) -> Select[Any]:

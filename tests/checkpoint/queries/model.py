@@ -52,7 +52,7 @@ _fates = {
 
 
 def _numbered(make: Any, **columns: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Row]]:
-    rows = st.lists(st.fixed_dictionaries(columns), max_size=12)
+    rows = st.lists(st.fixed_dictionaries(columns), min_size=1, max_size=12)
     return rows.map(lambda fields: [make(n, **one) for n, one in enumerate(fields, 1)])
 
 
@@ -60,19 +60,22 @@ events = _numbered(event, **{name: _columns[name] for name in NAMES}, **_times)
 failures = _numbered(failure, **_columns, **_times, **_fates)
 
 
+_moments = st.sampled_from([time for time in TIMES if time])
+_wanted: dict[str, st.SearchStrategy[Any]] = {
+    **{name: st.sampled_from(values) for name, values in FAILURE_NAMES.items()},
+    "since": _moments,
+    "until": _moments,
+    "topics": st.frozensets(st.sampled_from(["orders", "Orders", "others"])),
+    "status": st.sampled_from(list(STATUSES)),
+    "error_text": st.sampled_from([*TEXTS, "%", "_", "\\", "a", "A", "ab"]),
+}
+
+
 @st.composite
 def filters(draw: st.DrawFn) -> Filter:
-    """Return a filter that looks for a few things of many."""
-    moments = st.none() | st.sampled_from([time for time in TIMES if time])
-    wanted = draw(st.lists(st.sampled_from(sorted(FAILURE_NAMES)), max_size=2))
-    return Filter(
-        **{name: draw(st.sampled_from(FAILURE_NAMES[name])) for name in wanted},
-        since=draw(moments),
-        until=draw(moments),
-        topics=draw(st.none() | st.frozensets(st.sampled_from(["orders", "Orders", "others"]))),
-        status=draw(st.sampled_from(list(STATUSES))),
-        error_text=draw(st.none() | st.sampled_from([*TEXTS, "%", "_", "\\", "a", "A", "ab"])),
-    )
+    """Return a filter that looks for one or two things, or for nothing special."""
+    names = draw(st.lists(st.sampled_from(sorted(_wanted)), max_size=2, unique=True))
+    return Filter(**{name: draw(_wanted[name]) for name in names})
 
 
 def wanted_events(rows: Iterable[Row], where: Filter) -> list[int]:
