@@ -162,9 +162,7 @@ def test_what_cannot_be_looked_through_is_hidden_as_a_whole(fields: dict[str, An
 
 def test_an_edited_payload_is_told_and_hidden_as_the_payload_is() -> None:
     """Beside it, where one failure is shown; its secrets are not in the error either."""
-    edited = failure(
-        edited=b'{"email": "ada@example.org", "n": 1.0}', error_message="no ada@example.org"
-    )
+    edited = failure(edited=PAYLOAD.encode(), error_message=f"no {EMAIL}")
     told = orjson.dumps(OPEN.failure(edited, single=True))
     assert f'"edited_payload":{PAYLOAD}'.encode() in told
     for body in (MASKED.failure(edited, single=True), MASKED.failure(edited)):
