@@ -30,8 +30,16 @@ class Measurement:
     rss_mb: float
 
 
-async def measure(case: Case, task: Task, connection: AsyncConnection) -> Measurement:
+async def measure(
+    case: Case, task: Task, connection: AsyncConnection, *, after: int = 0
+) -> Measurement:
     """Run a case, and time it from its first event to its last outcome.
+
+    Args:
+        case: what is run.
+        task: what it is told.
+        connection: as administrator.
+        after: the last id of what is in the table before, if the case does not empty it.
 
     Raises:
         RuntimeError: its process ended before its time; the message carries its output.
@@ -45,7 +53,7 @@ async def measure(case: Case, task: Task, connection: AsyncConnection) -> Measur
     async with asyncio.timeout(LIMIT):
         with _running(case, task) as process:
             report = await _report(process, Path(task.report))
-            end = await _recorded(connection, task.events) if case.records else report.last
+            end = await _recorded(connection, task.events, after) if case.records else report.last
     rate = task.events / (end - report.first)
     return Measurement(events_per_s=rate, rss_mb=report.rss_mb)
 
@@ -90,9 +98,10 @@ async def _report(process: subprocess.Popen[bytes], path: Path) -> Report:
         await asyncio.sleep(POLL)
 
 
-async def _recorded(connection: AsyncConnection, events: int) -> float:
+async def _recorded(connection: AsyncConnection, events: int, after: int) -> float:
     """Return the time at which another connection sees a row of every event."""
-    count = f"SELECT count(*) FROM {EventRow.__tablename__}"  # noqa: S608 - our own table
+    table = EventRow.__tablename__
+    count = f"SELECT count(*) FROM {table} WHERE id > {after}"  # noqa: S608 - our own table
     while True:
         result = await connection.exec_driver_sql(count)
         now = time.monotonic()

@@ -1,0 +1,72 @@
+"""How many events a second a worker settles that serves the API, asked and left alone in turn."""
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.checkpoint.models import EventRow
+from benchmarks.api.calls import Call
+from benchmarks.api.load import load
+from benchmarks.cases import Case
+from benchmarks.orders import PARTITIONS, produce
+from benchmarks.runs import Measurement, measure
+from benchmarks.task import Task
+from tests.servers import Kafka
+from tests.servers.machine import free_port
+
+TOPIC = "orders"
+
+
+class Agents:
+    """Runs workers on one topic, each with a consumer group of its own."""
+
+    def __init__(self, kafka: Kafka, database_url: str, *, events: int, folder: Path) -> None:
+        self._kafka = kafka
+        self._database_url = database_url
+        self._events = events
+        self._folder = folder
+
+    def fill_topic(self) -> None:
+        """Produce the events, before anything is measured."""
+        self._kafka.create_topic(TOPIC, PARTITIONS)
+        produce(self._kafka.bootstrap, TOPIC, self._events)
+
+    async def run(
+        self, connection: AsyncConnection, calls: Sequence[Call], rounds: int
+    ) -> dict[str, list[Measurement]]:
+        """Return the measurements of both, one a round."""
+        measured: dict[str, list[Measurement]] = {"alone": [], "asked": []}
+        for number in range(1, rounds + 1):
+            for name, runs in measured.items():
+                port, task = free_port(), self._task(f"{name}-{number}")
+                burden = load(port, calls) if name == "asked" else nullcontext(Counter[int]())
+                async with burden as answers:
+                    found = await self._measure(connection, port, task)
+                runs.append(found)
+                told = f"{found.events_per_s:,.0f}/s, answers by status: {dict(answers)}"
+                print(f"round {number}: {name} {told}", flush=True)
+        return measured
+
+    async def _measure(self, connection: AsyncConnection, port: int, task: Task) -> Measurement:
+        after = await connection.scalar(select(func.max(EventRow.id))) or 0
+        return await measure(_worker(port), task, connection, after=after)
+
+    def _task(self, group: str) -> Task:
+        return Task(
+            broker_url=self._kafka.broker_url,
+            database_url=self._database_url,
+            topic=TOPIC,
+            group=group,
+            events=self._events,
+            report=str(self._folder / f"{group}.json"),
+        )
+
+
+def _worker(port: int) -> Case:
+    web = ("--web-bind", "127.0.0.1", "--web-port", str(port))
+    worker = ("-m", "faust", "-A", "benchmarks.cases.served", "worker", *web, "-l", "info")
+    return Case(name="served", command=worker, empties=False)
