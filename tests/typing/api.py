@@ -157,7 +157,7 @@ async def look_around(reader: Reader) -> None:
     assert_type((await reader.event(1)).related, list[int])
     assert_type((await reader.groups(limit=5))[0].sample, FailureRecord)
     assert_type((await reader.stats()).events.capped, bool)
-    assert_type((await reader.audit(limit=5, subject="failure"))[0].operation_id, int | None)
+    assert_type((await reader.audit(limit=5, subject="failure")).items[0].operation_id, int | None)
 
 
 def refuse(error: CheckpointError) -> str:

@@ -107,8 +107,11 @@ class Reader:
         subject: str | None = None,
         subject_id: int | None = None,
         topics: frozenset[str] | None = None,
-    ) -> list[AuditEntry]:
-        """Return what operators did, newest first, as far back as one read looks."""
+    ) -> Page[AuditEntry]:
+        """Return what operators did, newest first."""
         cut = trail.Cut(limit=limit, before=before, topics=topics)
         async with self._engine.connect() as connection:
-            return await trail.audit(connection, cut, subject=subject, subject_id=subject_id)
+            entries, following = await trail.audit(
+                connection, cut, subject=subject, subject_id=subject_id
+            )
+        return Page(items=entries, next=following)

@@ -2,7 +2,6 @@
 
 from aiohttp.web import Request, Response
 
-from app.checkpoint import Cursor
 from app.web import reports
 from app.web.api import QUERY, View, answer, api_of, blueprint, describe, link_to_next
 from app.web.params import AUDIT_LIST, LIMIT
@@ -29,14 +28,12 @@ class Audit(View):
     async def get(self, request: Request) -> Response:
         """List what was done to events, failures and operations, newest first."""
         api, query, topics = api_of(request), request[QUERY], access_of(request).topics
-        limit = query.get("limit", LIMIT)
-        entries = await api.reader.audit(
-            limit=limit,
+        page = await api.reader.audit(
+            limit=query.get("limit", LIMIT),
             before=query["cursor"].id if "cursor" in query else None,
             subject=query.get("subject"),
             subject_id=query.get("subject_id"),
             topics=topics,
         )
-        last = Cursor(sort_key=0, id=entries[-1].id) if len(entries) == limit else None
-        body = [api.bodies.entry(entry) for entry in entries]
-        return answer(body, headers=link_to_next(request, last))
+        body = [api.bodies.entry(entry) for entry in page.items]
+        return answer(body, headers=link_to_next(request, page.next))

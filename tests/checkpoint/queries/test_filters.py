@@ -108,7 +108,7 @@ async def test_what_is_of_other_topics_is_not_shown(
     assert await reader.count_failures(where) == Count(count=len(seen), capped=False)
     groups = await reader.groups(limit=9, topics=scope)
     assert [group.sample.id for group in groups] == seen[::-1]
-    assert [entry.id for entry in await reader.audit(limit=9, topics=scope)] == seen[::-1]
+    assert [entry.id for entry in (await reader.audit(limit=9, topics=scope)).items] == seen[::-1]
     told = await reader.stats(topics=scope)
     by_topic = {rows[n]: 1 for n in seen}
     assert (told.events_by_topic, told.unresolved_by_topic) == (by_topic, by_topic)

@@ -48,7 +48,7 @@ narrowed = st.fixed_dictionaries(
 async def test_an_entry_tells_all_that_is_stored(tables: Database, reader: Reader) -> None:
     """Before and after as their exact text."""
     await store(tables, acts=[act(1, **FULL)])
-    [entry] = await reader.audit(limit=9)
+    [entry] = (await reader.audit(limit=9)).items
     assert {name: getattr(entry, name) for name in FULL} == FULL
 
 
@@ -69,11 +69,12 @@ async def _check(url: str, rows: list[Row], wanted: dict[str, Any], limit: int) 
     met: list[int] = []
     async with database(url) as tables, reading(url) as reader:
         await store(tables, acts=rows)
-        before = None
-        while entries := await reader.audit(limit=limit, before=before, **wanted):
-            assert len(entries) <= limit
-            met += [entry.id for entry in entries]
-            before = met[-1]
+        page = await reader.audit(limit=limit, **wanted)
+        met += [entry.id for entry in page.items]
+        while page.next:
+            page = await reader.audit(limit=limit, before=page.next.id, **wanted)
+            assert 1 <= len(page.items) <= limit
+            met += [entry.id for entry in page.items]
     assert met == [row["id"] for row in reversed(rows) if is_wanted(row, **wanted)]
 
 
@@ -91,12 +92,14 @@ def is_wanted(
 async def test_what_was_done_to_one_failure_is_found_however_old(
     tables: Database, reader: Reader
 ) -> None:
-    """What else is looked for is found among the newest."""
+    """What else is looked for is found further on, by the cursor of an empty page."""
     rows = [act(n, topic="old" if n == 1 else "new") for n in range(1, SCAN_LIMIT + 2)]
     await store(tables, acts=rows)
-    [entry] = await reader.audit(limit=9, subject="failure", subject_id=1)
+    [entry] = (await reader.audit(limit=9, subject="failure", subject_id=1)).items
     assert entry.id == 1
     old = frozenset({"old"})
-    assert await reader.audit(limit=9, topics=old) == []
-    [entry] = await reader.audit(limit=9, topics=old, before=SCAN_LIMIT + 1)
+    page = await reader.audit(limit=9, topics=old)
+    assert page.items == []
+    assert page.next is not None
+    [entry] = (await reader.audit(limit=9, topics=old, before=page.next.id)).items
     assert entry.id == 1
