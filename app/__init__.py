@@ -1,4 +1,4 @@
-"""A Faust service; `app` is made on first use, so importing `app.checkpoint` starts nothing."""
+"""The service: `app` is made on first use, so importing `app.checkpoint` starts nothing."""
 
 from typing import TYPE_CHECKING, Any
 

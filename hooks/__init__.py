@@ -1,0 +1,1 @@
+"""What cookiecutter and cruft run to make a service of this repository."""

@@ -1,0 +1,1 @@
+"""Services that cookiecutter and cruft make of this repository; none of it goes into them."""
