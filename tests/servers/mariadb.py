@@ -55,6 +55,8 @@ class MariaDB(DatabaseServer):
             _program("mariadbd"),
             "--no-defaults",
             f"--datadir={self._data}",
+            # In /tmp, another server that starts would take its temporary tables for its own.
+            f"--tmpdir={self._data}",
             f"--port={self.port}",
             "--bind-address=127.0.0.1",
             # In the data folder, by a relative path: a socket's may have no more than 107 bytes.
