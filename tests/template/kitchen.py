@@ -19,14 +19,16 @@ GIT = {
 Finished = subprocess.CompletedProcess[str]
 
 
-def execute(command: list[str | Path], folder: Path, **variables: str) -> Finished:
-    """Run a command in the folder to its end, whatever that is."""
+def execute(
+    command: list[str | Path], folder: Path, *, typed: str = "", **variables: str
+) -> Finished:
+    """Run a command in the folder to its end, whatever that is, with what is typed meanwhile."""
     kept = {name: value for name, value in os.environ.items() if name not in NOT_OURS}
     return subprocess.run(
         command,
         cwd=folder,
         env=kept | GIT | variables,
-        stdin=subprocess.DEVNULL,
+        input=typed,
         capture_output=True,
         text=True,
         check=False,
@@ -87,10 +89,10 @@ class Kitchen:
                 missing(f"cookiecutter and cruft cannot be installed: {result.stderr}")
         return folder / "bin"
 
-    def run(self, tool: str, *arguments: str | Path) -> Finished:
+    def run(self, tool: str, *arguments: str | Path, typed: str = "") -> Finished:
         """Run a tool in the folder."""
         variables = {"COOKIECUTTER_CONFIG": str(self.config)}
-        return execute([self.tools / tool, *arguments], self.folder, **variables)
+        return execute([self.tools / tool, *arguments], self.folder, typed=typed, **variables)
 
     def bake(self, template: Path | str, *options: str, **answers: str) -> Path:
         """Return the service that cookiecutter makes of the template."""
