@@ -24,7 +24,7 @@ from app.checkpoint.outages import Outages
 from app.checkpoint.outcomes import Ack
 from app.checkpoint.pipeline import Pipeline
 from app.checkpoint.replay import Replay
-from app.checkpoint.reports import Reports
+from app.checkpoint.reports import Redact, Reports, unredacted
 from app.checkpoint.retry import Backoff
 from app.checkpoint.startup import BootStrategy
 
@@ -64,6 +64,8 @@ class Checkpoint:
         self.notifications = Notifications()
         self.outages = Outages()
         self.grace = grace
+        self.redact: Redact = unredacted
+        """What the log is told of a handler's error; whoever hides fields replaces it."""
         self._defaults = _chosen(Options(), defaults)
 
     def __call__(
@@ -143,7 +145,7 @@ class Checkpointed:
             handler,
             database=database or self.checkpoint.database,
             outages=self.checkpoint.outages,
-            reports=Reports(handler, self.checkpoint.notifications),
+            reports=Reports(handler, self.checkpoint.notifications, redact=self.checkpoint.redact),
         )
 
 

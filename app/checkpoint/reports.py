@@ -2,7 +2,8 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
 
 from app.checkpoint import failures
 from app.checkpoint.attempts import FailedAttempt, Handler
@@ -18,13 +19,24 @@ FAILURE_INTERVAL = 1.0
 TEXT_LIMIT = 200
 """Characters of an error message in a log line, from its first line: databases show rows below."""
 
+Redact: TypeAlias = Callable[[str, bytes | None], str]
+"""Returns what the log may say of an error's text, given the value that the handler ran with."""
+
+
+def unredacted(text: str, _: bytes | None) -> str:
+    """Return the text as it is."""
+    return text
+
 
 class Reports:
     """Log lines are bounded in time, however many events fail; signals are sent for each."""
 
-    def __init__(self, handler: Handler, notifications: Notifications) -> None:
+    def __init__(
+        self, handler: Handler, notifications: Notifications, *, redact: Redact = unredacted
+    ) -> None:
         self._handler = handler
         self._signals = notifications
+        self._redact = redact
         self._progress = Throttle(PROGRESS_INTERVAL)
         self._retries = Throttle(FAILURE_INTERVAL)
         self._failures = Throttle(FAILURE_INTERVAL)
@@ -87,7 +99,7 @@ class Reports:
             partition=record.partition,
             offset=record.offset,
             outcome=outcome,
-            error=None if error is None else _told(error),
+            error=None if error is None else self._told(error, event),
         )
 
     def _notify_attempts(
@@ -135,7 +147,7 @@ class Reports:
             attempt=metadata.attempt,
             max_retries=metadata.max_retries,
             wait_seconds=round(last.delay(), 3),
-            error=_told(last.error),
+            error=self._told(last.error, last.event),
             events=count,
         )
 
@@ -146,7 +158,8 @@ class Reports:
         log(logging.INFO, "checkpoint.settled", agent=self._handler.agent, **self._counts)
         self._counts.clear()
 
-
-def _told(error: BaseException) -> str:
-    message = failures.error_message(error).partition("\n")[0]
-    return f"{failures.error_class(error)}: {message[:TEXT_LIMIT]}"
+    def _told(self, error: BaseException, event: Event) -> str:
+        # Cut afterwards: half a secret would not be found.
+        text = self._redact(failures.error_message(error), event.record.value)
+        message = text.partition("\n")[0]
+        return f"{failures.error_class(error)}: {message[:TEXT_LIMIT]}"

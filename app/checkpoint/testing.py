@@ -97,5 +97,6 @@ def _pipeline(agent: AgentT[Any] | Checkpointed, into: Database) -> Pipeline:
         raise ConfigurationError(msg)
     options = replace(decorated.options, backoff=Backoff(min=0.0, max=0.0, jitter=0.0))
     handler = Handler(decorated.function, options, agent=name, group_id=GROUP_ID)
-    reports = Reports(handler, decorated.checkpoint.notifications)
+    checkpoint = decorated.checkpoint
+    reports = Reports(handler, checkpoint.notifications, redact=checkpoint.redact)
     return Pipeline(handler, database=into, outages=Outages(), reports=reports)

@@ -107,7 +107,7 @@ class Bodies:
         if message is not None:
             message = self._text(message, failure)
             if payload is not None:
-                message = self._mask.text(message, secrets_of=payload.decode(errors="replace"))
+                message = self._mask.error(message, payload)
         return {
             "dry_run": True,
             "outcome": replayed.outcome,
@@ -203,7 +203,7 @@ class Bodies:
         text = self._mask.text(text, secrets_of=record.payload)
         if isinstance(record, FailureRecord) and record.edited is not None:
             # The error may be of a retry that ran with this instead.
-            text = self._mask.text(text, secrets_of=record.edited.decode(errors="replace"))
+            text = self._mask.error(text, record.edited)
         return text
 
     def _state(self, state: str | None) -> Any:

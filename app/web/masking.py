@@ -65,6 +65,11 @@ class Mask:
             return text
         return self._spelt.sub(rf"\1{HIDDEN}", CREDENTIALS.sub(HIDDEN, text))
 
+    def error(self, text: str, value: bytes | None) -> str:
+        """Return an error's text without what the event's value says in masked fields."""
+        secrets_of = None if value is None else value.decode(errors="replace")
+        return self.text(text, secrets_of=secrets_of)
+
     def pairs(self, pairs: Iterable[Sequence[Any]]) -> list[list[Any]]:
         """Return headers or parameters with the values of masked names hidden."""
         return [

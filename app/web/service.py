@@ -25,9 +25,12 @@ def serve(
         app: whose web server it becomes.
         checkpoint: it must be installed.
         tokens: what each lets its bearer do, by its SHA-256; none: only this machine is answered.
-        masked_fields: names and dotted paths of what is not shown of payloads.
+        masked_fields: names and dotted paths of what is not shown of payloads, nor logged where
+            an error repeats it.
     """
     mask, reader = Mask(masked_fields), Reader(checkpoint.database_url)
+    # Handlers repeat in errors what is masked, and the log repeats their errors.
+    checkpoint.redact = mask.error
     server = app.web = WebServer(app, tokens=tokens, mask=mask)
     server.blueprints.add("", blueprint)
     server.web_app[API] = Api(

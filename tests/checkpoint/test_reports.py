@@ -52,6 +52,25 @@ async def test_a_failing_event_is_told_once_retried_and_once_failed(
         assert entry.exc_info is None
 
 
+async def test_the_log_is_told_what_may_be_told(caplog: pytest.LogCaptureFixture) -> None:
+    """It is decided with all of the text and the value in hand, and cut afterwards."""
+    asked: list[tuple[str, bytes | None]] = []
+
+    def redact(text: str, value: bytes | None) -> str:
+        asked.append((text, value))
+        return "hidden"
+
+    secretive = Checkpoint("sqlite:///:memory:", max_retries=0)
+    secretive.redact = redact
+    await process(secretive()(fails), b'{"a": 1}')
+    (failed,) = lines(caplog, "checkpoint.event_failed")
+    assert failed.__dict__["error"] == "LookupError: hidden"
+    assert "one" not in failed.message
+    [(text, value)] = asked
+    assert text.endswith("DETAIL: the row is (secret)")
+    assert value == b'{"a": 1}'
+
+
 class Agent:
     """An agent's reports, and events to report on."""
 

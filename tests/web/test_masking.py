@@ -98,6 +98,21 @@ def test_an_error_does_not_repeat_what_is_masked() -> None:
     assert shown == "no *** of '***' <***>, pin *** in 3124"
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (b'{"email": "ann@b.cd"}', "no ***, no bob@b.cd"),
+        (b'{"email": "other@b.cd"}', "no ann@b.cd, no bob@b.cd"),
+        (b"\xff", HIDDEN),
+        (None, "no ann@b.cd, no bob@b.cd"),
+    ],
+    ids=["repeated", "not repeated", "unreadable", "none"],
+)
+def test_an_error_is_about_the_value_of_its_event(value: bytes | None, shown: str) -> None:
+    """Where nobody can say what is in it, nothing of the error is told."""
+    assert Mask(["email"]).error("no ann@b.cd, no bob@b.cd", value) == shown
+
+
 def test_a_secret_within_another_leaves_no_rest() -> None:
     """The longest is looked for first."""
     payload = orjson.dumps({"email": ["ann@", "ann@example.com", "example"]}).decode()
