@@ -21,7 +21,10 @@ app = faust.App(
     broker=settings.broker_url,
     store="memory://",
     # By name: in a package, Faust passes over a module that cannot be imported, agents and all.
-    autodiscover=[f"app.agents.{module.name}" for module in pkgutil.iter_modules([str(AGENTS)])],
+    autodiscover=[
+        "app.commands",
+        *(f"app.agents.{module.name}" for module in pkgutil.iter_modules([str(AGENTS)])),
+    ],
     topic_allow_declare=settings.topic_allow_declare,
     topic_disable_leader=True,
     web_bind=settings.web_host,

@@ -99,12 +99,13 @@ class Settings:
 
 
 def _topic(value: str) -> str:
-    if not _is_topic(value):
+    if not is_topic(value):
         _refuse("SOURCE_TOPIC", value, "write a Kafka topic: letters, digits, '.', '_' and '-'")
     return value
 
 
-def _is_topic(name: str) -> bool:
+def is_topic(name: str) -> bool:
+    """Return whether Kafka can have a topic of this name."""
     return bool(re.fullmatch(r"[A-Za-z0-9._-]{1,249}", name)) and name not in {".", ".."}
 
 
@@ -152,7 +153,7 @@ def _token(entry: str, number: int) -> ApiToken:
         )
     name, access, token, listed = match.groups()
     topics = frozenset(listed.split(",")) if listed else None
-    if topics and not all(map(_is_topic, topics)):
+    if topics and not all(map(is_topic, topics)):
         _refuse_token(f"write the topics of entry {number} as topic,topic")
     digest = sha256(token.encode()).digest()
     return ApiToken(name=name, full=access == "full", topics=topics, digest=digest)
