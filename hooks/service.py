@@ -11,6 +11,7 @@ SHARED = (
     ".env.example",
     ".gitattributes",
     ".gitignore",
+    ".pre-commit-config.yaml",
     "Dockerfile",
     "LICENSE",
     "Procfile",
@@ -27,7 +28,7 @@ SHARED = (
     "tests/test_settings.py",
 )
 """Files and folders that a service has as they are here, but for the answers."""
-CI: dict[str, tuple[str, ...]] = {"github": (), "gitlab": (), "none": ()}
+CI = {"github": (".github",), "gitlab": (".gitlab-ci.yml",), "none": ()}
 """Those that depend on where the service is tested."""
 
 PROBE = "HOOKS-DID-NOT-RUN.txt"
@@ -50,12 +51,12 @@ def complete(folder: Path, source: Path, answers: Mapping[str, str]) -> None:
     Raises:
         TemplateError: an edit does not fit; nothing was written.
     """
-    files = {path: (source / path).read_bytes() for path in shared(source, answers)}
-    for path, changes in edits(answers).items():
-        files[path] = _edited(files[path].decode(), changes, path).encode()
     probe = folder / PROBE
     kept = probe.read_text() == SKIPPED
     probe.unlink()
+    files = {path: (source / path).read_bytes() for path in shared(source, answers)}
+    for path, changes in edits(answers).items():
+        files[path] = _edited(files[path].decode(), changes, path).encode()
     for path, content in files.items():
         target = folder / path
         if not (kept and target.exists()):

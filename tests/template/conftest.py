@@ -18,7 +18,7 @@ def kitchen(tmp_path: Path, equipment: Path) -> Kitchen:
     """Return a place to make services in, whose path has a space."""
     folder = tmp_path / "my services"
     folder.mkdir()
-    return Kitchen(folder, equipment)
+    return Kitchen(folder, equipment, own=tmp_path)
 
 
 @pytest.fixture(scope="session")

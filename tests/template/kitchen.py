@@ -66,12 +66,11 @@ def copy_template(folder: Path) -> Path:
 class Kitchen:
     """A folder in which services are made."""
 
-    def __init__(self, folder: Path, tools: Path) -> None:
+    def __init__(self, folder: Path, tools: Path, *, own: Path) -> None:
         self.folder = folder
         self.tools = tools
-        # Nothing of the user's own, and nothing into it.
-        self.config = folder.parent / "cookiecutter.yaml"
-        own = folder.parent / "of-cookiecutter"
+        # Nothing of the user's own is read or written.
+        self.config = own / "cookiecutter.yaml"
         self.config.write_text(
             f"cookiecutters_dir: '{own}/templates'\nreplay_dir: '{own}/replay'\n"
         )
@@ -94,12 +93,17 @@ class Kitchen:
         variables = {"COOKIECUTTER_CONFIG": str(self.config)}
         return execute([self.tools / tool, *arguments], self.folder, typed=typed, **variables)
 
+    def succeed(self, tool: str, *arguments: str | Path) -> str:
+        """Run a tool in the folder and return what it prints; it must succeed."""
+        result = self.run(tool, *arguments)
+        assert result.returncode == 0, result.stdout + result.stderr
+        return result.stdout
+
     def bake(self, template: Path | str, *options: str, **answers: str) -> Path:
         """Return the service that cookiecutter makes of the template."""
         given = [f"{name}={value}" for name, value in answers.items()]
         before = set(self.folder.iterdir())
-        result = self.run("cookiecutter", "--no-input", *options, template, *given)
-        assert result.returncode == 0, result.stdout + result.stderr
+        self.succeed("cookiecutter", "--no-input", *options, template, *given)
         [made] = {*self.folder.iterdir()} - before
         return made
 
