@@ -19,6 +19,7 @@ from app.web.api import blueprint
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
+CLASSIFIERS: list[str] = PYPROJECT["project"]["classifiers"]
 PROCFILE = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
 
 # In parts, so that this file may itself be searched for them.
@@ -116,6 +117,31 @@ def test_production_needs_no_development_tools() -> None:
         if declared.isdisjoint(map(str.lower, distributions.get(package, [])))
     }
     assert undeclared == set()
+
+
+def test_one_uv_is_used_everywhere() -> None:
+    """Wherever a version of uv is named, it is the same."""
+    pattern = re.compile(r"(?:uv==|UV_VERSION=|UV_VERSION: )(\d[\d.]*)")
+    places = [".ci/run", ".github/workflows/ci.yaml", ".gitlab-ci.yml", "Dockerfile"]
+    named = {place: pattern.findall((ROOT / place).read_text()) for place in places}
+    [version] = named["Dockerfile"]
+    assert named == {place: [version] for place in places}
+
+
+@pytest.mark.parametrize("path", [".github/workflows/ci.yaml", ".gitlab-ci.yml"])
+def test_every_python_that_is_promised_is_tested(path: str) -> None:
+    """The matrix has the versions of the classifiers."""
+    [matrix] = re.findall(r"python: (\[.*\])", (ROOT / path).read_text(), re.IGNORECASE)
+    promised = re.findall(r"Python :: (3\.\d+)$", "\n".join(CLASSIFIERS), re.MULTILINE)
+    assert json.loads(matrix) == promised
+
+
+def test_actions_are_pinned_to_commits() -> None:
+    """A tag may be moved by whoever takes an action over, a commit may not; a comment names it."""
+    used = re.findall(r"uses: (.*)", (ROOT / ".github" / "workflows" / "ci.yaml").read_text())
+    pinned = re.compile(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
+    assert used
+    assert [one for one in used if not pinned.fullmatch(one)] == []
 
 
 def test_resolution_is_repeatable() -> None:
