@@ -4,6 +4,7 @@ import socket
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -230,15 +231,14 @@ def test_a_bulk_retry_that_was_killed_is_finished_by_another_worker(
 def test_slow_connections_hold_up_no_event(shared: Stage, workers: list[Worker]) -> None:
     """A10: five hundred of them stay open while events are settled, and are then hung up on."""
     worker = workers[0]
-    address = "127.0.0.1", worker.client.port
-    slow = [socket.create_connection(address, timeout=30) for _ in range(SLOW_COUNT)]
-    for number, connection in enumerate(slow):
-        connection.sendall(SLOW[number % len(SLOW)])
-    shared.settle("plain", *({"id": f"slow-{number}"} for number in range(200)), as_=EventRow)
-    assert worker.client.ask("GET", "/ping").status == 200
-    assert len(list(Path(f"/proc/{worker.pid}/fd").iterdir())) > SLOW_COUNT
-    for connection in slow:
-        with connection:
+    with ExitStack() as stack:
+        slow = [stack.enter_context(connect(worker.client.port)) for _ in range(SLOW_COUNT)]
+        for number, connection in enumerate(slow):
+            connection.sendall(SLOW[number % len(SLOW)])
+        shared.settle("plain", *({"id": f"slow-{number}"} for number in range(200)), as_=EventRow)
+        assert worker.client.ask("GET", "/ping").status == 200
+        assert len(list(Path(f"/proc/{worker.pid}/fd").iterdir())) > SLOW_COUNT
+        for connection in slow:
             while connection.recv(4096):
                 pass
 
@@ -270,6 +270,11 @@ def test_a_process_that_only_serves_retries_beside_a_redelivery(
     assert (stage.runs()[place], finished(stage, place)) == (2, 1)
     assert status_of(client, failure_id) == "resolved"
     assert stage.fetch(select(func.count()).select_from(EventRow))[0][0] == 1
+
+
+def connect(port: int) -> socket.socket:
+    """Open a connection on which nobody waits longer than a test does."""
+    return socket.create_connection(("127.0.0.1", port), timeout=30)
 
 
 def until_finished(client: Client, operation_id: int) -> Any:
