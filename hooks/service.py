@@ -15,6 +15,7 @@ SHARED = (
     "Dockerfile",
     "LICENSE",
     "Procfile",
+    "SECURITY.md",
     "app",
     "compose.yaml",
     "migrations",

@@ -9,7 +9,7 @@ from tests.availability import missing
 from tests.checkout import ROOT, SETTINGS
 
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
-NOT_OURS = {"VIRTUAL_ENV", "PYTHONPATH", "CI", *SETTINGS}
+NOT_OURS = {"CI", "PYTHONPATH", "UV_NO_SYNC", "UV_PROJECT_ENVIRONMENT", "VIRTUAL_ENV", *SETTINGS}
 GIT = {
     f"GIT_{role}_{part}": value
     for role in ("AUTHOR", "COMMITTER")

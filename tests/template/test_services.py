@@ -1,51 +1,20 @@
 """What a service is made of."""
 
 import itertools
-import json
 import re
 import sys
 import tomllib
 from importlib.metadata import distributions
 from pathlib import Path
 
-import pytest
-
 from tests.checkout import ROOT
+from tests.template.answers import OTHER, PAIRS, QUESTIONS, every_pair
 from tests.template.kitchen import Kitchen, contents, succeed
 
-QUESTIONS = json.loads((ROOT / "cookiecutter.json").read_text())
 OWN = {"README.md", ".gitignore"}
 """What a service does not have as the template has it."""
 TRACES = re.compile(r"faust[ _-]service|never loses an event", re.IGNORECASE)
 TEMPLATE = re.compile(r"\{\{ *cookiecutter|hooks/|tests/template|docs/decisions|\.ci/run")
-
-OTHER = {
-    "project_name": "Parcel “tracker” {x}",
-    "project_slug": "parcel-tracker",
-    "description": "Tracks 'parcels', \"all\" of them: C:\\new $HOME #1 {x} 📦",
-}
-SAME: dict[str, str] = {}
-PAIRS = [
-    {"database": "postgresql", "ci": "github", "source_topic": "orders", **SAME},
-    {"database": "postgresql", "ci": "gitlab", "source_topic": "Parcels.v1", **OTHER},
-    {"database": "postgresql", "ci": "none", "source_topic": "orders", **OTHER},
-    {"database": "sqlite", "ci": "github", "source_topic": "Parcels.v1", **OTHER},
-    {"database": "sqlite", "ci": "gitlab", "source_topic": "orders", **SAME},
-    {"database": "sqlite", "ci": "none", "source_topic": "Parcels.v1", **SAME},
-    {"database": "mysql", "ci": "github", "source_topic": "orders", **OTHER},
-    {"database": "mysql", "ci": "gitlab", "source_topic": "Parcels.v1", **SAME},
-    {"database": "mysql", "ci": "none", "source_topic": "orders", **OTHER},
-]
-"""Answers of which any two meet."""
-
-
-def name_of(answers: dict[str, str]) -> str:
-    """Return what tells a case from the others."""
-    name = answers.get("project_slug", "default")
-    return "-".join([answers["database"], answers["ci"], answers["source_topic"], name])
-
-
-every_pair = pytest.mark.parametrize("answers", PAIRS, ids=name_of)
 
 
 def test_all_pairs_of_answers_are_covered() -> None:
