@@ -42,7 +42,9 @@ async def page(
     statement = select(*columns, table.c.sort_key.label("cursor_key"))
     joined = statement.join(ids_here, ids_here.c.id == table.c.id)
     result = await connection.execute(joined.order_by(*newest_first(table.c)))
-    listed: list[dict[str, Any]] = [dict(row) for row in result.mappings()]
+    names = list(result.keys())
+    # By mappings() it would take twice as long.
+    listed: list[dict[str, Any]] = [dict(zip(names, row, strict=True)) for row in result]
     keys = [row.pop("cursor_key") for row in listed]
     if len(listed) > cut.limit:
         last = cut.limit - 1

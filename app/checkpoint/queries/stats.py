@@ -12,9 +12,9 @@ from app.checkpoint.queries.rows import EVENTS, FAILURE_STATUS, FAILURES
 from app.checkpoint.queries.windows import ORDER
 from app.checkpoint.records import Count, Stats
 
-EVENTS_LIMIT = 5_000
+EVENTS_LIMIT = 2_000
 """Events that are counted, the last that were recorded."""
-FAILURES_LIMIT = 1_000
+FAILURES_LIMIT = 500
 """Failures of each stored status that are counted, those at the head of their list."""
 STORED = {"open": ("open", "retrying"), "resolved": ("resolved",), "discarded": ("discarded",)}
 """What each stored status is told as."""
