@@ -92,12 +92,17 @@ def main() -> None:
 
 def _measure(bench: Bench, size: Size, asked: Namespace) -> None:
     calls = asyncio.run(bench.calls(size))
-    measured = bench.latencies(calls, asked.requests)
-    print(f"{asked.requests} requests of each call; milliseconds\n\n{figures.table(measured)}\n")
-    print(figures.depths(calls, measured), flush=True)
-    rates = asyncio.run(bench.rates(calls, events=asked.consumed, rounds=asked.rounds))
-    print(f"\n{results.table(rates)}\n")
-    print(json.dumps({"calls": figures.summary(measured), "agents": results.summary(rates)}))
+    told: dict[str, object] = {}
+    if asked.requests:
+        measured = bench.latencies(calls, asked.requests)
+        told["calls"] = figures.summary(measured)
+        print(f"{asked.requests} requests of each call, in ms\n\n{figures.table(measured)}\n")
+        print(f"{figures.depths(calls, measured)}\n", flush=True)
+    if asked.rounds:
+        rates = asyncio.run(bench.rates(calls, events=asked.consumed, rounds=asked.rounds))
+        told["agents"] = results.summary(rates)
+        print(f"\n{results.table(rates)}\n")
+    print(json.dumps(told))
 
 
 def _seeded(postgresql: PostgreSQL, size: Size) -> str:
@@ -120,8 +125,10 @@ def _arguments() -> Namespace:
     parser.add_argument("--quick", action="store_true", help="within a minute: a fiftieth of it")
     parser.add_argument("--events", type=int, help="rows (default 10,000,000, quick 200,000)")
     parser.add_argument("--failures", type=int, help="rows (default 1,000,000, quick 20,000)")
-    parser.add_argument("--requests", type=int, help="of each call (default 300, quick 20)")
-    parser.add_argument("--rounds", type=int, help="of the agents (default 5, quick 1)")
+    parser.add_argument(
+        "--requests", type=int, help="of each call (default 300, quick 20, 0: none)"
+    )
+    parser.add_argument("--rounds", type=int, help="of the agents (default 5, quick 1, 0: none)")
     parser.add_argument("--consumed", type=int, help="events a run (default 200,000, quick 20,000)")
     parser.add_argument(
         "--keep", type=Path, metavar="DIR", help="where the rows stay, to be used again"

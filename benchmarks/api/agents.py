@@ -41,7 +41,9 @@ class Agents:
         """Return the measurements of both, one a round."""
         measured: dict[str, list[Measurement]] = {"alone": [], "asked": []}
         for number in range(1, rounds + 1):
-            for name, runs in measured.items():
+            # Who is first in one round is last in the next: each run leaves a larger table.
+            in_turn = list(measured.items())[:: 1 if number % 2 else -1]
+            for name, runs in in_turn:
                 port, task = free_port(), self._task(f"{name}-{number}")
                 burden = load(port, calls) if name == "asked" else nullcontext(Counter[int]())
                 async with burden as answers:

@@ -33,15 +33,21 @@ async def load(port: int, calls: Sequence[Call]) -> AsyncIterator[Counter[int]]:
 
 
 async def _ask(session: ClientSession, calls: Sequence[Call], answers: Counter[int]) -> None:
+    """Ask at an even rate, whether or not what was asked before is answered."""
     chance = random.Random(RATE)  # noqa: S311 - not for secrets
-    while True:
-        for call in chance.sample(calls, len(calls)):
-            await asyncio.sleep(1 / RATE)
-            # The worker may not be up yet, or be gone already.
-            with suppress(ClientConnectionError):
-                async with session.get(chance.choice(call.paths)) as response:
-                    await response.read()
-                    answers[response.status] += 1
+    async with asyncio.TaskGroup() as group:
+        while True:
+            for call in chance.sample(calls, len(calls)):
+                group.create_task(_get(session, chance.choice(call.paths), answers))
+                await asyncio.sleep(1 / RATE)
+
+
+async def _get(session: ClientSession, path: str, answers: Counter[int]) -> None:
+    # The worker may not be up yet, or be gone already.
+    with suppress(ClientConnectionError):
+        async with session.get(path) as response:
+            await response.read()
+            answers[response.status] += 1
 
 
 async def _burden(port: int, burden: "Burden") -> None:
