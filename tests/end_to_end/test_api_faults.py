@@ -264,11 +264,13 @@ def test_a_process_that_only_serves_retries_beside_a_redelivery(
         answer = threads.submit(retry, client, failure_id)
         until_in_hand(stage, place)
         assert set(stage.committed().values()) == {0}
-        stage.start()
+        consumer = stage.start()
         eventually(lambda: stage.check_committed([place]), timeout=30)
     assert answer.result().json == {"acknowledged": True, "outcome": "acknowledged"}
     assert (stage.runs()[place], finished(stage, place)) == (2, 1)
     assert status_of(client, failure_id) == "resolved"
+    assert "Joined group" in consumer.output
+    assert "Joined group" not in server.output
     assert stage.fetch(select(func.count()).select_from(EventRow))[0][0] == 1
 
 
