@@ -1,4 +1,4 @@
-"""Commands of the service's own, beside Faust's: `uv run faust -A app new-agent ...`."""
+"""Commands beside Faust's own: `uv run faust -A app new-agent ...`."""
 
 import keyword
 import re

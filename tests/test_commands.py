@@ -68,7 +68,7 @@ def test_a_new_agent_is_found(service: Path) -> None:
 
 
 def test_a_new_agent_consumes(service: Path) -> None:
-    """A worker with no other agent records the events of its topic."""
+    """The first agent of a service that has no other records the events of its topic."""
     (service / "app" / "agents" / "orders.py").unlink()
     add(service, "shipments", "orders")
     with dev(service, free_port()):
