@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from uuid import uuid4
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -44,7 +45,9 @@ class Agents:
             # Who is first in one round is last in the next: each run leaves a larger table.
             in_turn = list(measured.items())[:: 1 if number % 2 else -1]
             for name, runs in in_turn:
-                port, task = free_port(), self._task(f"{name}-{number}")
+                # New in every run: to a database that is kept, the events of another would be known.
+                group = f"{name}-{number}-{uuid4().hex}"
+                port, task = free_port(), self._task(group)
                 burden = load(port, calls) if name == "asked" else nullcontext(Counter[int]())
                 async with burden as answers:
                     found = await self._measure(connection, port, task)
