@@ -45,7 +45,7 @@ class Agents:
             # Who is first in one round is last in the next: each run leaves a larger table.
             in_turn = list(measured.items())[:: 1 if number % 2 else -1]
             for name, runs in in_turn:
-                # New in every run: to a database that is kept, the events of another would be known.
+                # New in every run: a database that is kept knows the events of those before.
                 group = f"{name}-{number}-{uuid4().hex}"
                 port, task = free_port(), self._task(group)
                 burden = load(port, calls) if name == "asked" else nullcontext(Counter[int]())
