@@ -12,6 +12,8 @@ on the stock consumer and fails when upstream changes one of these methods:
   when every event delivered before it is acknowledged, whatever gaps lie between or behind.
 - `_should_commit` never goes back, as a partition does whose topic was made anew.
 - `_commit_offsets` remembers an offset as committed although the commit failed.
+- `_commit` waits for a broker that is away, and with it whoever wants the worker to end;
+  `on_thread_stop` breaks off where aiokafka's own cancelled fetch comes out of its stop.
 - `wait_empty` knows nothing of lanes: they are drained first.
 - `_create_worker_consumer` would deliver the messages of aborted transactions.
 """
@@ -41,6 +43,8 @@ POLL_SECONDS = 1.0
 """Longest wait for records in one fetch."""
 FULL_POLL_SECONDS = 0.05
 """The same while a lane is full: so late may its partition be fetched again at most."""
+COMMIT_SECONDS = 5.0
+"""How long a commit may take; what it was to commit is tried again with the next one."""
 NO_PARTITION = TP("", -1)
 """Fetched when every lane is full: the group must see us poll, and nothing may come of it."""
 
@@ -103,6 +107,22 @@ class ConsumerThread(aiokafka.AIOKafkaConsumerThread):
             # Only a seek from our own loop may have come between.
             positions[tp] = max(positions.get(tp, 0), of_partition[-1].offset + 1)
         return Fetched(records=records, positions=positions, assignment=assignment)
+
+    async def on_thread_stop(self) -> None:
+        """Leave the group and close all connections, whether or not a broker is there."""
+        try:
+            await super().on_thread_stop()
+        except asyncio.CancelledError:
+            # Nobody has cancelled us. The connections are what it would have closed next.
+            await self._ensure_consumer()._client.close()  # noqa: SLF001 - not public
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        try:
+            async with asyncio.timeout(COMMIT_SECONDS):
+                return await super()._commit(offsets)
+        except TimeoutError:
+            log(logging.WARNING, "checkpoint.commit_timed_out", partitions=len(offsets))
+            return False
 
     def _create_worker_consumer(self, transport: aiokafka.Transport) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
