@@ -24,7 +24,6 @@ SHARED = (
     "tests/agents",
     "tests/checkout.py",
     "tests/polling.py",
-    "tests/test_main.py",
     "tests/test_service.py",
     "tests/test_settings.py",
 )

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from tests.template.kitchen import NOT_OURS, Kitchen, succeed
 
 LIMIT = 120.0
 """Seconds in which a first start must have recorded an event on a machine that does more."""
+SLOW = ("uv run mypy", "uv run pytest")
 BLOCKS = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 CHECKS = ("ruff check", "ruff format --check", "mypy", "pytest -q")
 MIGRATE = """
@@ -75,18 +75,13 @@ def test_it_passes_its_own_checks(kitchen: Kitchen, answers: dict[str, str]) -> 
     succeed(Path(sys.executable).with_name("lint-imports"), folder=service)
 
 
-def blocks(service: Path) -> Iterator[tuple[str, str]]:
-    """Find language and text of each block of the README."""
-    yield from BLOCKS.findall((service / "README.md").read_text())
-
-
-def follow(service: Path) -> None:
+def follow(service: Path, *, passing_over: tuple[str, ...] = ()) -> None:
     """Do what the README says, from its first line to its last, but for what needs servers."""
-    for language, text in blocks(service):
+    for language, text in BLOCKS.findall((service / "README.md").read_text()):
         if language == "python":
             write(service, text)
         for line in text.splitlines():
-            if language == "sh" and line.startswith("uv ") and "uv run dev" not in line:
+            if line.startswith("uv ") and not line.startswith(("uv run dev", *passing_over)):
                 succeed("sh", "-c", line, folder=service)
 
 
@@ -99,15 +94,16 @@ def write(service: Path, text: str) -> None:
     path.write_text(code)
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(600)
 def test_its_readme_can_be_followed(kitchen: Kitchen) -> None:
-    """Agents, decoder, tables and checks work, in a folder with a space and without git.
+    """Agents, decoder and tables work as it says, in a folder with a space and without git.
 
     The migration that alembic writes is about the service's own table only.
     """
     service = kitchen.bake(ROOT, **PAIRS[1])
     assert " " in str(service)
-    follow(service)
+    follow(service, passing_over=SLOW)
+    succeed("uv", "run", "pytest", "-q", "-k", "not over_http", folder=service)
     agents = {path.stem for path in (service / "app" / "agents").glob("[a-z]*.py")}
     assert agents == {"bookings", "orders", "returns", "shipments"}
     [revision] = (service / "migrations" / "versions").glob("*_bookings.py")
@@ -115,7 +111,14 @@ def test_its_readme_can_be_followed(kitchen: Kitchen) -> None:
     assert "checkpoint" not in revision.read_text()
     succeed("uv", "run", "alembic", "check", folder=service)
     assert (service / "uv.lock").exists()
-    assert not any(line.startswith("uv.lock") for line in (service / ".gitignore").open())
+    assert "uv.lock" not in (service / ".gitignore").read_text()
+
+
+@pytest.mark.full
+@pytest.mark.timeout(900)
+def test_its_readme_can_be_followed_to_the_letter(kitchen: Kitchen) -> None:
+    """With all checks that it names, before and after."""
+    follow(kitchen.bake(ROOT, **PAIRS[4]))
 
 
 @pytest.mark.timeout(300)
