@@ -17,8 +17,11 @@ logger = logging.getLogger("app.checkpoint")
 
 COMPLAINT_INTERVAL = 1.0
 """Seconds between two log lines about code of the service that raised where it must not."""
-CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160), 0x2028, 0x2029)}
-"""What could end a line of the log, or move a terminal's cursor."""
+CONTROLS = {
+    code: f"\\x{code:02x}"
+    for code in (*range(32), *range(127, 160), *range(0x2028, 0x202F), *range(0x2066, 0x206A))
+}
+"""What could end a line of the log, move a terminal's cursor, or turn round how a text reads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,17 +67,16 @@ class Replay:
             ReplayError: the handler is not in this service.
             HandlerError: the handler raised; the failure stays open.
         """
-        async with self._at_once:
-            async with self._database.engine.begin() as connection:
-                claimed = await store.claim(connection, failure_id, by, edited=payload)
-            try:
-                renew = partial(self._write, store.renew, claimed)
-                async with kept_alive(renew, seconds=self._renewal):
-                    return await self._retry(claimed)
-            finally:
-                # Ended already, unless something came between.
-                with suppress(SQLAlchemyError):
-                    await self._write(store.release, claimed)
+        async with self._database.engine.begin() as connection:
+            claimed = await store.claim(connection, failure_id, by, edited=payload)
+        try:
+            renew = partial(self._write, store.renew, claimed)
+            async with kept_alive(renew, seconds=self._renewal), self._at_once:
+                return await self._retry(claimed)
+        finally:
+            # Ended already, unless something came between.
+            with suppress(SQLAlchemyError):
+                await self._write(store.release, claimed)
 
     async def dry_run(
         self, failure_id: int, *, by: Actor, payload: bytes | None = None

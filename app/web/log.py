@@ -17,8 +17,11 @@ from app.web.security import ACCESS, Handler, request_id_of
 
 logger = logging.getLogger("app.web")
 
-CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160), 0x2028, 0x2029)}
-"""What could end a line of the log, or move a terminal's cursor."""
+CONTROLS = {
+    code: f"\\x{code:02x}"
+    for code in (*range(32), *range(127, 160), *range(0x2028, 0x202F), *range(0x2066, 0x206A))
+}
+"""What could end a line of the log, move a terminal's cursor, or turn round how a text reads."""
 LONGEST = 200
 """Characters of what a proxy says of whom it speaks for."""
 TOKEN = re.compile(r"[\w~.-]{32,}", re.ASCII)

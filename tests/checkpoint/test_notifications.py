@@ -179,11 +179,11 @@ def test_a_log_line_has_its_fields_in_the_text_and_as_attributes(
 
 def test_a_log_line_stays_one_line(caplog: pytest.LogCaptureFixture) -> None:
     """An error's text is often a payload's, and could forge lines or paint the terminal."""
-    forged = "a\nERROR b\r\x1b[31m\x00\x85\u2028é"
+    forged = "a\nERROR b\r\x1b[31m\x00\x85\u2028\u202eé"
     log(logging.WARNING, "checkpoint.example", error=forged)
     (entry,) = caplog.records
     assert len(entry.getMessage().splitlines()) == 1
-    assert entry.getMessage().endswith(r"error=a\x0aERROR b\x0d\x1b[31m\x00\x85\x2028é")
+    assert entry.getMessage().endswith(r"error=a\x0aERROR b\x0d\x1b[31m\x00\x85\x2028\x202eé")
     assert entry.__dict__["error"] == forged
 
 

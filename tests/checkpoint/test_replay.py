@@ -215,6 +215,19 @@ async def test_of_those_that_begin_at_the_same_time_one_runs(desk: Desk, agent: 
     await other.close()
 
 
+async def test_who_cannot_retry_is_told_at_once(served: Desk) -> None:
+    """Also while as many handlers run as may."""
+    failure_ids = [await served.fail(b"%d" % number) for number in range(AT_ONCE)]
+    served.hold = asyncio.Event()
+    retries = [asyncio.create_task(served.replay.retry(each, by=OPERATOR)) for each in failure_ids]
+    await served.until_running(AT_ONCE)
+    async with asyncio.timeout(5):
+        with pytest.raises(ConflictError):
+            await served.replay.retry(failure_ids[0], by=OPERATOR)
+    served.hold.set()
+    await asyncio.gather(*retries)
+
+
 async def test_a_discard_does_not_wait_for_handlers(served: Desk) -> None:
     """As many handlers as may run at once hold connections, and a discard still gets one."""
     running = [await served.fail(b"%d" % number, "transactional") for number in range(AT_ONCE)]
