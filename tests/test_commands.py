@@ -8,7 +8,7 @@ import pytest
 
 from app.commands import refusal
 from tests.checkout import ROOT, checkout, run
-from tests.end_to_end.test_dev import dev, some_placed
+from tests.end_to_end.dev import dev, some_placed
 from tests.servers.machine import free_port
 
 NEW_AGENT = ("faust", "-A", "app", "new-agent")
