@@ -18,7 +18,7 @@ sys.path.insert(0, SOURCE)
 from hooks.answers import refusal  # noqa: E402 - found only now
 from hooks.service import leave_probe  # noqa: E402 - the same
 
-# Again: who answers through cruft or a replay file has not been asked.
+# Again: who answers through a replay file was not asked.
 if sentence := refusal(ANSWERS):
     sys.exit(sentence)
 leave_probe(Path.cwd())

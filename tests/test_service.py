@@ -50,8 +50,8 @@ def dev(tmp_path: Path) -> Iterator[Dev]:
     """Run dev mode on a copy of the service, and leave nothing running."""
     running = Dev(checkout(tmp_path))
     yield running
-    running.process.kill()
-    running.process.wait()
+    running.process.terminate()
+    running.process.wait(LIMIT)
 
 
 def test_migrations_make_what_the_models_say(tmp_path: Path) -> None:

@@ -48,6 +48,7 @@ def test_nothing_of_the_template_is_in_a_service(kitchen: Kitchen) -> None:
     top = {path.name for path in service.iterdir()}
     assert top >= {"README.md", "app", "compose.yaml", "migrations", "pyproject.toml", "tests"}
     assert top.isdisjoint({"hooks", "benchmarks", "docs", "CHANGELOG.md", ".ci", "uv.lock"})
+    assert "HOOKS-DID-NOT-RUN.txt" not in top
     assert not (service / "tests" / "template").exists()
 
 

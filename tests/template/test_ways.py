@@ -62,6 +62,21 @@ def test_the_same_answers_again(kitchen: Kitchen, template: Path) -> None:
     assert contents(service) == made
 
 
+def test_a_bad_answer_in_a_replay_file_is_refused(
+    kitchen: Kitchen, template: Path, tmp_path: Path
+) -> None:
+    """Whoever writes answers into a file is told the same as who types them; nothing is left."""
+    shutil.rmtree(kitchen.bake(template, **ANSWERS))
+    [answers] = tmp_path.rglob("replay/*.json")
+    answers.write_text(
+        answers.read_text().replace('"source_topic": "parcels"', '"source_topic": "two words"')
+    )
+    result = kitchen.run("cookiecutter", "--replay-file", answers, template)
+    assert result.returncode == 1
+    assert "source_topic must be a Kafka topic" in result.stderr
+    assert not list(kitchen.folder.iterdir())
+
+
 def test_an_existing_service_is_left_alone(kitchen: Kitchen, template: Path) -> None:
     """Without an option to overwrite, nothing happens to it."""
     service = kitchen.bake(template, **ANSWERS)
