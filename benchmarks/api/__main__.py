@@ -122,7 +122,7 @@ def _seeded(postgresql: PostgreSQL, size: Size) -> str:
 
 def _arguments() -> Namespace:
     parser = ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="within a minute: a fiftieth of it")
+    parser.add_argument("--quick", action="store_true", help="in about a minute: a fiftieth of it")
     parser.add_argument("--events", type=int, help="rows (default 10,000,000, quick 200,000)")
     parser.add_argument("--failures", type=int, help="rows (default 1,000,000, quick 20,000)")
     parser.add_argument(
