@@ -47,7 +47,66 @@ VOLUMES = """\
   postgres:
 """
 
+WORKFLOW = Path(".github/workflows/ci.yaml")
+PIPELINE = Path(".gitlab-ci.yml")
+JOB = "    name: Migrations on PostgreSQL\n"
+JOB_SERVER = """\
+    services:
+      database:
+        # By its tag, as in compose.yaml: what is tested is what runs in production.
+        image: postgres:17 # zizmor: ignore[unpinned-images]
+        env:
+          POSTGRES_USER: service
+          POSTGRES_PASSWORD: service
+          POSTGRES_DB: service
+        ports: ["5432:5432"]
+        options: --health-cmd="pg_isready --host=127.0.0.1" --health-interval=5s --health-retries=12
+    env:
+      DATABASE_URL: postgresql://service:service@127.0.0.1/service
+"""
+PIPELINE_SERVER = """\
+  services:
+    - name: postgres:17
+      alias: database
+  variables:
+    POSTGRES_USER: service
+    POSTGRES_PASSWORD: service
+    POSTGRES_DB: service
+    DATABASE_URL: postgresql://service:service@database/service
+"""
+
 MARIADB: Edits = {
+    WORKFLOW: {
+        JOB: "    name: Migrations on MariaDB\n",
+        JOB_SERVER: """\
+    services:
+      database:
+        # By its tag, as in compose.yaml: what is tested is what runs in production.
+        image: mariadb:10.11 # zizmor: ignore[unpinned-images]
+        env:
+          MARIADB_USER: service
+          MARIADB_PASSWORD: service
+          MARIADB_DATABASE: service
+          MARIADB_RANDOM_ROOT_PASSWORD: "yes"
+        ports: ["3306:3306"]
+        options: --health-cmd="healthcheck.sh --connect" --health-interval=5s --health-retries=12
+    env:
+      DATABASE_URL: mysql://service:service@127.0.0.1/service
+""",
+    },
+    PIPELINE: {
+        PIPELINE_SERVER: """\
+  services:
+    - name: mariadb:10.11
+      alias: database
+  variables:
+    MARIADB_USER: service
+    MARIADB_PASSWORD: service
+    MARIADB_DATABASE: service
+    MARIADB_RANDOM_ROOT_PASSWORD: "yes"
+    DATABASE_URL: mysql://service:service@database/service
+""",
+    },
     COMPOSE: {
         USAGE: """\
 # docker compose up --build        Apache Kafka, MariaDB, migrations, one worker
@@ -89,6 +148,8 @@ MARIADB: Edits = {
     },
 }
 SQLITE: Edits = {
+    WORKFLOW: {JOB: "    name: Migrations on SQLite\n", JOB_SERVER: ""},
+    PIPELINE: {PIPELINE_SERVER: ""},
     COMPOSE: {
         USAGE: """\
 # docker compose up --build        Apache Kafka, migrations, one worker with a file as its database

@@ -54,14 +54,16 @@ def complete(folder: Path, source: Path, answers: Mapping[str, str]) -> None:
     probe = folder / PROBE
     kept = probe.read_text() == SKIPPED
     probe.unlink()
-    files = {path: (source / path).read_bytes() for path in shared(source, answers)}
-    for path, changes in edits(answers).items():
-        files[path] = _edited(files[path].decode(), changes, path).encode()
-    for path, content in files.items():
+    changes = edits(answers)
+    files = {
+        path: _edited((source / path).read_bytes().decode(), changes.get(path, {}), path)
+        for path in shared(source, answers)
+    }
+    for path, text in files.items():
         target = folder / path
         if not (kept and target.exists()):
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(content)
+            target.write_bytes(text.encode())
 
 
 def shared(source: Path, answers: Mapping[str, str]) -> Iterator[Path]:

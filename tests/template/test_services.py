@@ -13,6 +13,7 @@ from tests.template.kitchen import Kitchen, contents, succeed
 
 OWN = {"README.md", ".gitignore"}
 """What a service does not have as the template has it."""
+SERVERS = {"postgresql": {"postgres"}, "mysql": {"mariadb", "mysql"}, "sqlite": set()}
 TRACES = re.compile(r"faust[ _-]service|never loses an event", re.IGNORECASE)
 TEMPLATE = re.compile(r"\{\{ *cookiecutter|hooks/|tests/template|docs/decisions|\.ci/run")
 
@@ -66,6 +67,16 @@ def test_answers_arrive_and_leave_no_trace_of_others(
         assert not TEMPLATE.search(content.decode()), name
         if "project_slug" in answers:
             assert not TRACES.search(content.decode()), name
+
+
+@every_pair
+def test_only_its_own_database_is_run_and_tested(kitchen: Kitchen, answers: dict[str, str]) -> None:
+    """Compose and CI have the database of production and no other."""
+    service = kitchen.bake(ROOT, **answers)
+    for name in ("compose.yaml", ".github/workflows/ci.yaml", ".gitlab-ci.yml"):
+        if (service / name).exists():
+            words = set(re.findall("postgres|mariadb|mysql", (service / name).read_text().lower()))
+            assert words == SERVERS[answers["database"]]
 
 
 def settings_of(service: Path) -> list[str]:
