@@ -285,6 +285,8 @@ class OperationRow(Model):
     """Why it was stopped."""
     total: Mapped[int] = mapped_column(Integer)
     """How many failures were selected; the selection does not change."""
+    outcomes: Mapped[str | None] = mapped_column(JSONText)
+    """How many had which outcome, as a JSON object; null until the operation has ended."""
     finished_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     claimed_by: Mapped[str | None] = mapped_column(Name(255))
     claimed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)

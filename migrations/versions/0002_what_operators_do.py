@@ -76,6 +76,7 @@ def upgrade() -> None:
         sa.Column("status", Name(16), nullable=False),
         sa.Column("reason", sa.Text),
         sa.Column("total", sa.Integer, nullable=False),
+        sa.Column("outcomes", JSONText),
         sa.Column("finished_at", UTCDateTime),
         sa.Column("claimed_by", Name(255)),
         sa.Column("claimed_at", UTCDateTime),

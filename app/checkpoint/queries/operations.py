@@ -69,7 +69,9 @@ async def next_item(connection: AsyncConnection, operation_id: int, claim: str) 
     return row and Item(*row)
 
 
-async def outcomes(connection: AsyncConnection, operation_id: int, *, since: int) -> dict[str, int]:
+async def outcomes(
+    connection: AsyncConnection, operation_id: int, *, since: int = 0
+) -> dict[str, int]:
     """Return how many items, from a position on, had which outcome."""
     counted = await connection.execute(
         select(ITEMS.c.outcome, func.count())
@@ -120,15 +122,18 @@ async def latest(connection: AsyncConnection, by: Actor, *, limit: int) -> list[
 
 
 async def _tell(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> list[Operation]:
-    done: dict[int, dict[str, int]] = {row.id: {} for row in rows}
+    counts: dict[int, dict[str, int]] = {
+        row.id: {} if row.outcomes is None else orjson.loads(row.outcomes) for row in rows
+    }
+    going_on = [row.id for row in rows if row.outcomes is None]
     counted = await connection.execute(
         select(ITEMS.c.operation_id, ITEMS.c.outcome, func.count())
-        .where(ITEMS.c.operation_id.in_(done), ITEMS.c.outcome.is_not(None))
+        .where(ITEMS.c.operation_id.in_(going_on), ITEMS.c.outcome.is_not(None))
         .group_by(ITEMS.c.operation_id, ITEMS.c.outcome)
     )
     for operation_id, outcome, items in counted:
-        done[operation_id][outcome] = items
-    return [_operation(row, done[row.id]) for row in rows]
+        counts[operation_id][outcome] = items
+    return [_operation(row, counts[row.id]) for row in rows]
 
 
 def _may_see(topics: str | None, by: Actor) -> bool:

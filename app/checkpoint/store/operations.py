@@ -11,6 +11,7 @@ from app.checkpoint import plans
 from app.checkpoint.claims import is_fresh, new_claim
 from app.checkpoint.errors import ConflictError
 from app.checkpoint.models import AuditRow, OperationItemRow, OperationRow, utcnow
+from app.checkpoint.queries.operations import outcomes as count_outcomes
 from app.checkpoint.queries.operations import selection, visible_operation
 from app.checkpoint.records import Actor, Plan
 
@@ -129,8 +130,10 @@ async def end(
     reason: str | None = None,
 ) -> None:
     """End an operation, unless the claim is lost: then it is for others to say."""
-    ended = {"status": status, "reason": reason, "finished_at": utcnow(), **FREE}
-    await _update(connection, claimed, ended)
+    # Counted once: who looks at many operations that have ended would count all their items again.
+    outcomes = orjson.dumps(await count_outcomes(connection, claimed.id)).decode()
+    ended = {"status": status, "reason": reason, "outcomes": outcomes, "finished_at": utcnow()}
+    await _update(connection, claimed, {**ended, **FREE})
 
 
 async def _freeze(connection: AsyncConnection, operation_id: int, plan: Plan, by: Actor) -> int:
