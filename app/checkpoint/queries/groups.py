@@ -1,8 +1,9 @@
 """Unresolved failures by fingerprint: found, dated and counted without reading them all."""
 
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import CTE, ColumnElement, Select, Subquery, case, func, literal, select
+from sqlalchemy import CTE, ColumnElement, Select, case, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.checkpoint.queries.indexes import along, backwards, constant, equal
@@ -12,7 +13,7 @@ from app.checkpoint.records import Count, FailureGroup, FailureRecord
 
 GROUPS_LIMIT = 1_000
 """Fingerprints that are looked at; with more of them, those with the greatest digests are not."""
-COUNTED = 10_000
+COUNTED = 4_000
 """Failures that are counted, in equal parts by the groups that are asked for."""
 
 ROW = FAILURES.c
@@ -24,19 +25,22 @@ async def groups(
     connection: AsyncConnection, *, limit: int, topics: frozenset[str] | None
 ) -> list[FailureGroup]:
     """Return the groups that failed last."""
-    enough = max(COUNTED // limit, 1)
-    jump = connection.dialect.name != "mysql"
-    found = _jump_to_fingerprints() if jump else _distinct_fingerprints()
-    top = _top(found, topics).limit(limit).subquery()
-    rows = await connection.execute(_statement(top, enough))
-    return [_group(dict(row), enough) for row in rows.mappings()]
+    rows = await connection.execute(_statement(connection.dialect.name, limit, topics))
+    return [_group(dict(row), _enough(limit)) for row in rows.mappings()]
 
 
-def _statement(top: Subquery, enough: int) -> Select[Any]:
+@lru_cache
+def _statement(dialect: str, limit: int, topics: frozenset[str] | None) -> Select[Any]:
+    found = _distinct_fingerprints() if dialect == "mysql" else _jump_to_fingerprints()
+    top, enough = _top(found, topics).limit(limit).subquery(), _enough(limit)
     one = top.c.group_fingerprint
     columns = [one, top.c.first, top.c.last, _count(one, enough).label("group_count")]
     statement = select(*columns, *failure_columns(whole=False))
     return statement.join(top, ROW.id == top.c.sample).order_by(top.c.last.desc(), one)
+
+
+def _enough(limit: int) -> int:
+    return max(COUNTED // limit, 1)
 
 
 def _top(found: CTE, topics: frozenset[str] | None) -> Select[Any]:
