@@ -2,8 +2,6 @@
 
 import json
 
-import pytest
-
 from tests.checkout import ROOT
 
 QUESTIONS = json.loads((ROOT / "cookiecutter.json").read_text())
@@ -32,6 +30,3 @@ def name_of(answers: dict[str, str]) -> str:
     """Return what tells a case from the others."""
     name = answers.get("project_slug", "default")
     return "-".join([answers["database"], answers["ci"], answers["source_topic"], name])
-
-
-every_pair = pytest.mark.parametrize("answers", PAIRS, ids=name_of)

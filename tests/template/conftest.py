@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.checkout import ROOT
+from tests.template.answers import PAIRS, name_of
 from tests.template.kitchen import Kitchen, copy_template
 
 
@@ -19,6 +21,22 @@ def kitchen(tmp_path: Path, equipment: Path) -> Kitchen:
     folder = tmp_path / "my services"
     folder.mkdir()
     return Kitchen(folder, equipment, own=tmp_path)
+
+
+@pytest.fixture(scope="session", params=PAIRS, ids=name_of)
+def answers(request: pytest.FixtureRequest) -> dict[str, str]:
+    """Return answers, of which any two meet in one case."""
+    pair: dict[str, str] = request.param
+    return pair
+
+
+@pytest.fixture(scope="session")
+def service(
+    answers: dict[str, str], equipment: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Return the service that these answers give; it is only read."""
+    own = tmp_path_factory.mktemp("own")
+    return Kitchen(tmp_path_factory.mktemp("pair"), equipment, own=own).bake(ROOT, **answers)
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ import pytest
 
 from tests.checkout import ROOT, environment
 from tests.polling import eventually
-from tests.template.answers import OTHER, PAIRS, every_pair
+from tests.template.answers import OTHER, PAIRS
 from tests.template.kitchen import NOT_OURS, Kitchen, succeed
 
 LIMIT = 120.0
@@ -39,10 +39,10 @@ SCHEMAS = {
 }
 
 
-@every_pair
-def test_the_files_of_other_programs_are_valid(kitchen: Kitchen, answers: dict[str, str]) -> None:
+def test_the_files_of_other_programs_are_valid(
+    kitchen: Kitchen, service: Path, answers: dict[str, str]
+) -> None:
     """Compose, CI, Dependabot and Docker can read what is theirs."""
-    service = kitchen.bake(ROOT, **answers)
     there = {name: schema for name, schema in SCHEMAS.items() if (service / name).exists()}
     assert (".gitlab-ci.yml" in there) == (answers["ci"] == "gitlab")
     assert (".github/workflows/ci.yaml" in there) == (answers["ci"] == "github")
@@ -64,7 +64,6 @@ def test_it_migrates_its_database(
     succeed(sys.executable, "-c", MIGRATE, folder=service, **chosen)
 
 
-@every_pair
 @pytest.mark.full
 @pytest.mark.timeout(600)
 def test_it_passes_its_own_checks(kitchen: Kitchen, answers: dict[str, str]) -> None:

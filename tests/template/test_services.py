@@ -8,7 +8,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 from tests.checkout import ROOT
-from tests.template.answers import OTHER, PAIRS, QUESTIONS, every_pair
+from tests.template.answers import OTHER, PAIRS, QUESTIONS
 from tests.template.kitchen import Kitchen, contents, succeed
 
 OWN = {"README.md", ".gitignore"}
@@ -53,12 +53,10 @@ def test_nothing_of_the_template_is_in_a_service(kitchen: Kitchen) -> None:
     assert not (service / "tests" / "template").exists()
 
 
-@every_pair
 def test_answers_arrive_and_leave_no_trace_of_others(
-    kitchen: Kitchen, answers: dict[str, str]
+    service: Path, answers: dict[str, str]
 ) -> None:
     """Names, topic and description are the service's own wherever they stand."""
-    service = kitchen.bake(ROOT, **answers)
     project = tomllib.loads((service / "pyproject.toml").read_text())["project"]
     assert project["name"] == service.name == answers.get("project_slug", "faust-service")
     assert project["description"] == answers.get("description", QUESTIONS["description"])
@@ -69,10 +67,8 @@ def test_answers_arrive_and_leave_no_trace_of_others(
             assert not TRACES.search(content.decode()), name
 
 
-@every_pair
-def test_only_its_own_database_is_run_and_tested(kitchen: Kitchen, answers: dict[str, str]) -> None:
+def test_only_its_own_database_is_run_and_tested(service: Path, answers: dict[str, str]) -> None:
     """Compose and CI have the database of production and no other."""
-    service = kitchen.bake(ROOT, **answers)
     for name in ("compose.yaml", ".github/workflows/ci.yaml", ".gitlab-ci.yml"):
         if (service / name).exists():
             words = set(re.findall("postgres|mariadb|mysql", (service / name).read_text().lower()))
@@ -85,7 +81,7 @@ def settings_of(service: Path) -> list[str]:
         "from app.settings import Settings; s = Settings.from_environment({});"
         " print(s.service_name, s.source_topic)"
     )
-    return succeed(sys.executable, "-c", code, folder=service).split()
+    return succeed(sys.executable, "-Bc", code, folder=service).split()
 
 
 def test_no_service_is_named_like_a_package_that_it_needs() -> None:
