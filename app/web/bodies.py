@@ -193,8 +193,12 @@ class Bodies:
         }
 
     def _error(self, record: FailureRecord) -> tuple[str, list[str]]:
-        lines = [self._text(line, record) for line in orjson.loads(record.error_backtrace)]
-        return self._text(record.error_message, record), lines
+        message, lines = record.error_message, orjson.loads(record.error_backtrace)
+        # All at once: where no field is masked, hardly any has something to be hidden.
+        text = "\n".join((message, *lines))
+        if not self._mask and self._mask.text(text) == text:
+            return message, lines
+        return self._text(message, record), [self._text(line, record) for line in lines]
 
     def _text(self, text: str, record: EventRecord) -> str:
         """Hide what the payload says in masked fields, wherever it is repeated."""

@@ -1,8 +1,8 @@
-"""How many events a second a worker settles that serves the API, asked and left alone in turn."""
+"""How many events a second a worker settles: left alone, asked itself, and beside who is asked."""
 
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, AsyncExitStack
 from pathlib import Path
 from uuid import uuid4
 
@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.checkpoint.models import EventRow
 from benchmarks.api.calls import Call
 from benchmarks.api.load import load
+from benchmarks.api.servers import serving_api
 from benchmarks.cases import Case
 from benchmarks.orders import PARTITIONS, produce
 from benchmarks.runs import Measurement, measure
@@ -39,17 +40,20 @@ class Agents:
     async def run(
         self, connection: AsyncConnection, calls: Sequence[Call], rounds: int
     ) -> dict[str, list[Measurement]]:
-        """Return the measurements of both, one a round."""
-        measured: dict[str, list[Measurement]] = {"alone": [], "asked": []}
+        """Return the measurements of each case, one a round."""
+        measured: dict[str, list[Measurement]] = {"alone": [], "asked": [], "asked apart": []}
         for number in range(1, rounds + 1):
             # Who is first in one round is last in the next: each run leaves a larger table.
             in_turn = list(measured.items())[:: 1 if number % 2 else -1]
             for name, runs in in_turn:
                 # New in every run: a database that is kept knows the events of those before.
-                group = f"{name}-{number}-{uuid4().hex}"
-                port, task = free_port(), self._task(group)
-                burden = load(port, calls) if name == "asked" else nullcontext(Counter[int]())
-                async with burden as answers:
+                task = self._task(f"{name.replace(' ', '-')}-{number}-{uuid4().hex}")
+                port, answers = free_port(), Counter[int]()
+                async with AsyncExitStack() as stack:
+                    apart = name == "asked apart"
+                    asked = stack.enter_context(self._serving()) if apart else port
+                    if name != "alone":
+                        answers = await stack.enter_async_context(load(asked, calls))
                     found = await self._measure(connection, port, task)
                 runs.append(found)
                 told = f"{found.events_per_s:,.0f}/s, answers by status: {dict(answers)}"
@@ -59,6 +63,13 @@ class Agents:
     async def _measure(self, connection: AsyncConnection, port: int, task: Task) -> Measurement:
         after = await connection.scalar(select(func.max(EventRow.id))) or 0
         return await measure(_worker(port), task, connection, after=after)
+
+    def _serving(self) -> AbstractContextManager[int]:
+        return serving_api(
+            broker_url=self._kafka.broker_url,
+            database_url=self._database_url,
+            log=self._folder / "apart.log",
+        )
 
     def _task(self, group: str) -> Task:
         return Task(

@@ -174,6 +174,20 @@ def test_an_edited_payload_is_told_and_hidden_as_the_payload_is() -> None:
     assert MASKED.failure(raw)["error_message"] == "***"
 
 
+@pytest.mark.parametrize("field", ["error_message", "error_backtrace"])
+def test_a_password_is_hidden_where_no_field_is(field: str) -> None:
+    """Wherever the error repeats the database's URL; the lines around it stay as they are."""
+    line = "cannot reach postgresql://me:s3cret@host/name"
+    text = line if field == "error_message" else json.dumps(["first", line, "last"])
+    told = OPEN.failure(failure(**{field: text}))
+    assert b"s3cret" not in orjson.dumps(told)
+    shown = "cannot reach postgresql://***@host/name"
+    if field == "error_message":
+        assert told["error_message"] == shown
+    else:
+        assert told["error_backtrace"] == ["first", shown, "last"]
+
+
 def test_a_key_that_is_no_text_is_hidden_where_anything_is() -> None:
     """Nobody can look for what is masked in it."""
     body = dumped(MASKED.failure(failure(key=b"\xff" + EMAIL.encode())))
