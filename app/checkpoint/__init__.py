@@ -13,7 +13,7 @@ from app.checkpoint.errors import (
 from app.checkpoint.events import Metadata
 from app.checkpoint.health import Health
 from app.checkpoint.models import Model
-from app.checkpoint.notifications import Notification
+from app.checkpoint.notifications import Notification, one_line
 from app.checkpoint.operations import Operations
 from app.checkpoint.outcomes import Ack, Skip, ack, skip
 from app.checkpoint.queries import Reader
@@ -74,5 +74,6 @@ __all__ = [
     "Stats",
     "Status",
     "ack",
+    "one_line",
     "skip",
 ]

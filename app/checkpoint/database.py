@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import URL, Connection, Table, event, inspect, make_url, text
+from sqlalchemy import URL, Connection, event, inspect, make_url, text
 from sqlalchemy.engine.interfaces import ExceptionContext
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from app.checkpoint.errors import SchemaError
-from app.checkpoint.models import AuditRow, EventRow, FailureRow, OperationItemRow, OperationRow
+from app.checkpoint.models import TABLES
 
 DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
@@ -194,8 +194,7 @@ def _is_among(
 
 def _missing(connection: Connection) -> str:
     inspector = inspect(connection)
-    for row in (EventRow, FailureRow, AuditRow, OperationRow, OperationItemRow):
-        table: Table = row.__table__  # type: ignore[assignment]
+    for table in TABLES:
         if not inspector.has_table(table.name):
             return f"the table {table.name}"
         columns = {column["name"] for column in inspector.get_columns(table.name)}

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from app.checkpoint.events import Headers
-from app.checkpoint.identity import IDENTITY_SIZE
+from app.checkpoint.identity import IDENTITY_SIZE, framed
 
 MESSAGE_LIMIT = 10_000
 """Characters of an error message that are kept."""
@@ -96,8 +96,7 @@ def fingerprint(error: BaseException, *, agent: str, topic: str, module: str) ->
 def fingerprint_of(agent: str, topic: str, error_class: str, *, place: str) -> bytes:
     """Return the fingerprint of what is known by its names."""
     parts = (part.encode("utf-8", "replace") for part in (agent, topic, error_class, place))
-    lengths = [len(part).to_bytes(4, "big") + part for part in parts]
-    return blake2b(b"".join(lengths), digest_size=IDENTITY_SIZE).digest()
+    return blake2b(framed(*parts), digest_size=IDENTITY_SIZE).digest()
 
 
 def _place(error: BaseException, module: str) -> str:

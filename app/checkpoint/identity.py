@@ -20,6 +20,11 @@ def checksum(value: bytes | None) -> bytes | None:
     return None if value is None else blake2b(value, digest_size=IDENTITY_SIZE).digest()
 
 
+def framed(*parts: bytes) -> bytes:
+    """Return the parts as one, each behind its length: no others make the same."""
+    return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+
+
 class Identifier:
     """Names the events of one agent; the agent is part of the name, so two may share a topic."""
 
@@ -65,8 +70,7 @@ class Identifier:
         scope = self._scopes.get(topic)
         if scope is None:
             scope = self._scopes[topic] = blake2b(digest_size=IDENTITY_SIZE)
-            for part in (self._group_id.encode(), topic.encode(), self._agent.encode()):
-                scope.update(len(part).to_bytes(4, "big") + part)
+            scope.update(framed(self._group_id.encode(), topic.encode(), self._agent.encode()))
         digest = scope.copy()
         digest.update(material)
         return digest.digest()

@@ -13,6 +13,7 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     String,
+    Table,
     Text,
     cast,
 )
@@ -307,3 +308,12 @@ class OperationItemRow(Model):
     failure_id: Mapped[int] = mapped_column(BigInteger)
     outcome: Mapped[str | None] = mapped_column(Name(16))
     """Null until taken up; acknowledged, skipped, duplicate, discarded, failed or passed over."""
+
+
+EVENTS: Table = EventRow.__table__  # type: ignore[assignment]
+FAILURES: Table = FailureRow.__table__  # type: ignore[assignment]
+AUDIT: Table = AuditRow.__table__  # type: ignore[assignment]
+OPERATIONS: Table = OperationRow.__table__  # type: ignore[assignment]
+ITEMS: Table = OperationItemRow.__table__  # type: ignore[assignment]
+TABLES = (EVENTS, FAILURES, AUDIT, OPERATIONS, ITEMS)
+"""All of the checkpoint's tables."""

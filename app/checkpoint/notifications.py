@@ -4,7 +4,7 @@ import asyncio
 import inspect
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,8 +97,13 @@ class Notifications:
 
 def log(level: int, event: str, **fields: object) -> None:
     """Log a stable dotted event name with its fields, in the text and as attributes."""
+    logger.log(level, "%s %s", event, one_line(fields), extra=fields, stacklevel=2)
+
+
+def one_line(fields: Mapping[str, object]) -> str:
+    """Return fields as a text that is one line of a log, whatever they hold."""
     pairs = " ".join(f"{name}={value}" for name, value in fields.items())
-    logger.log(level, "%s %s", event, pairs.translate(CONTROLS), extra=fields, stacklevel=2)
+    return pairs.translate(CONTROLS)
 
 
 class Throttle:

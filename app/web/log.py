@@ -10,6 +10,7 @@ from urllib.parse import unquote_plus
 
 from aiohttp.web import BaseRequest, Request, StreamResponse, middleware
 
+from app.checkpoint import one_line
 from app.web.errors import FAULT
 from app.web.masking import HIDDEN, Mask
 from app.web.origins import address_of
@@ -17,11 +18,6 @@ from app.web.security import ACCESS, Handler, request_id_of
 
 logger = logging.getLogger("app.web")
 
-CONTROLS = {
-    code: f"\\x{code:02x}"
-    for code in (*range(32), *range(127, 160), *range(0x2028, 0x202F), *range(0x2066, 0x206A))
-}
-"""What could end a line of the log, move a terminal's cursor, or turn round how a text reads."""
 LONGEST = 200
 """Characters of what a proxy says of whom it speaks for."""
 TOKEN = re.compile(r"[\w~.-]{32,}", re.ASCII)
@@ -89,5 +85,5 @@ class RequestLog:
 
 
 def _log(level: int, fields: dict[str, object]) -> None:
-    pairs = " ".join(f"{name}={value}" for name, value in fields.items() if value is not None)
-    logger.log(level, "web.request %s", pairs.translate(CONTROLS), extra=fields)
+    told = {name: value for name, value in fields.items() if value is not None}
+    logger.log(level, "web.request %s", one_line(told), extra=fields)

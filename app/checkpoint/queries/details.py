@@ -6,7 +6,8 @@ from sqlalchemy import ColumnElement, Table, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.checkpoint.errors import NotFoundError
-from app.checkpoint.queries.rows import EVENTS, FAILURES, event_columns, failure_columns
+from app.checkpoint.models import EVENTS, FAILURES
+from app.checkpoint.queries.rows import event_columns, failure_columns
 from app.checkpoint.records import EventRecord, FailureRecord
 
 RELATED_LIMIT = 100
@@ -22,9 +23,6 @@ async def event(
         NotFoundError: there is none, or it is not of these topics.
     """
     row = await _row(connection, event_columns(whole=True), event_id, topics)
-    if row is None:
-        msg = "event not found"
-        raise NotFoundError(msg)
     return EventRecord(**row, related=await _related(connection, FAILURES, EVENTS, event_id))
 
 
@@ -37,9 +35,6 @@ async def failure(
         NotFoundError: there is none, or it is not of these topics.
     """
     row = await _row(connection, failure_columns(whole=True), failure_id, topics)
-    if row is None:
-        msg = "failure not found"
-        raise NotFoundError(msg)
     return FailureRecord(**row, related=await _related(connection, EVENTS, FAILURES, failure_id))
 
 
@@ -48,13 +43,16 @@ async def _row(
     columns: list[ColumnElement[Any]],
     row_id: int,
     topics: frozenset[str] | None,
-) -> dict[str, Any] | None:
+) -> dict[str, Any]:
     table: Table = columns[0].table
     statement = select(*columns).where(table.c.id == row_id)
     if topics is not None:
         statement = statement.where(table.c.topic.in_(topics))
     row = (await connection.execute(statement)).mappings().one_or_none()
-    return None if row is None else dict(row)
+    if row is None:
+        msg = f"{'event' if table is EVENTS else 'failure'} not found"
+        raise NotFoundError(msg)
+    return dict(row)
 
 
 async def _related(

@@ -7,8 +7,8 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from app.checkpoint.models import NO_TIME, sort_key
-from app.checkpoint.queries.rows import EVENTS, FAILURE_STATUS, FAILURES
+from app.checkpoint.models import EVENTS, FAILURES, NO_TIME, sort_key
+from app.checkpoint.queries.rows import FAILURE_STATUS
 from app.checkpoint.records import Filter
 
 Condition = ColumnElement[bool]

@@ -6,8 +6,9 @@ from typing import Any
 from sqlalchemy import CTE, ColumnElement, Select, case, func, literal, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.checkpoint.models import FAILURES
 from app.checkpoint.queries.indexes import along, backwards, constant, equal
-from app.checkpoint.queries.rows import FAILURES, failure_columns
+from app.checkpoint.queries.rows import failure_columns
 from app.checkpoint.queries.windows import ORDER
 from app.checkpoint.records import Count, FailureGroup, FailureRecord
 

@@ -4,18 +4,16 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import Row, Select, Table, func, select
+from sqlalchemy import Row, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.checkpoint import plans
 from app.checkpoint.errors import NotFoundError
-from app.checkpoint.models import OperationItemRow, OperationRow
+from app.checkpoint.models import FAILURES, ITEMS, OPERATIONS
 from app.checkpoint.queries.filters import failure_conditions
-from app.checkpoint.queries.rows import FAILURES, failure_columns
+from app.checkpoint.queries.rows import failure_columns
 from app.checkpoint.records import Actor, Count, FailureRecord, Operation, Plan
 
-OPERATIONS: Table = OperationRow.__table__  # type: ignore[assignment]
-ITEMS: Table = OperationItemRow.__table__  # type: ignore[assignment]
 LOOKED_THROUGH = 1_000
 """Newest operations among which those that an actor may see are looked for."""
 

@@ -1,10 +1,11 @@
 """Everything that operators and programs may read, with an engine apart from the agents'."""
 
 from app.checkpoint.database import Database
+from app.checkpoint.models import FAILURES
 from app.checkpoint.queries import details, groups, pages, stats, trail
 from app.checkpoint.queries.filters import event_conditions, failure_conditions
 from app.checkpoint.queries.pages import Cut
-from app.checkpoint.queries.rows import FAILURES, event_columns, failure_columns
+from app.checkpoint.queries.rows import event_columns, failure_columns
 from app.checkpoint.records import (
     AuditEntry,
     Count,

@@ -8,11 +8,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from app.checkpoint.claims import LEASE_SECONDS
-from app.checkpoint.models import AuditRow, EventRow, FailureRow, JSONText, UTCDateTime
-
-EVENTS: Table = EventRow.__table__  # type: ignore[assignment]
-FAILURES: Table = FailureRow.__table__  # type: ignore[assignment]
-AUDIT: Table = AuditRow.__table__  # type: ignore[assignment]
+from app.checkpoint.models import EVENTS, FAILURES, JSONText, UTCDateTime
 
 PAYLOAD_LIMIT = 16 * 1024
 """Bytes of a payload above which a list leaves it out."""

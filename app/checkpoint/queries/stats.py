@@ -7,8 +7,9 @@ from typing import Any, TypeAlias
 from sqlalchemy import Row, func, literal, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.checkpoint.models import EVENTS, FAILURES
 from app.checkpoint.queries.indexes import backwards, equal
-from app.checkpoint.queries.rows import EVENTS, FAILURE_STATUS, FAILURES
+from app.checkpoint.queries.rows import FAILURE_STATUS
 from app.checkpoint.queries.windows import ORDER
 from app.checkpoint.records import Count, Stats
 

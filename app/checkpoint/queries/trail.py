@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.checkpoint.models import AUDIT
 from app.checkpoint.queries.pages import SCAN_LIMIT
-from app.checkpoint.queries.rows import AUDIT
 from app.checkpoint.records import AuditEntry, Cursor
 
 FIELDS = tuple(AuditEntry.__dataclass_fields__)

@@ -18,9 +18,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.checkpoint.models import EVENTS, FAILURES
 from app.checkpoint.queries.filters import Condition
 from app.checkpoint.queries.indexes import Columns, along, backwards, below, equal
-from app.checkpoint.queries.rows import EVENTS, FAILURES
 from app.checkpoint.records import Cursor
 
 LOOKUP_LIMIT = 1_000

@@ -4,18 +4,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-from sqlalchemy import Row, Table, insert, select, update
+from sqlalchemy import Row, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.checkpoint.attempts import FailedAttempt, Handler
 from app.checkpoint.claims import is_fresh, new_claim
 from app.checkpoint.errors import ConflictError, NotFoundError
-from app.checkpoint.models import AuditRow, EventRow, FailureRow, OperationItemRow, utcnow
+from app.checkpoint.models import AUDIT, EVENTS, FAILURES, ITEMS, utcnow
 from app.checkpoint.records import Actor, Outcome
 from app.checkpoint.store.outcomes import error_columns
 
-EVENTS: Table = EventRow.__table__  # type: ignore[assignment]
-FAILURES: Table = FailureRow.__table__  # type: ignore[assignment]
 BEFORE = ("status", "attempts", "error_class", "error_message")
 """What an act may change, as the audit shows it."""
 
@@ -142,13 +140,12 @@ async def audit(
         "before": orjson.dumps(before).decode(),
         "after": orjson.dumps(after).decode(),
     }
-    await connection.execute(insert(AuditRow), values)
+    await connection.execute(insert(AUDIT), values)
     if by.operation_id is not None:
-        item = OperationItemRow
         await connection.execute(
-            update(item)
-            .where(item.operation_id == by.operation_id, item.position == by.position)
-            .where(item.outcome.is_(None))
+            update(ITEMS)
+            .where(ITEMS.c.operation_id == by.operation_id, ITEMS.c.position == by.position)
+            .where(ITEMS.c.outcome.is_(None))
             .values(outcome=after["outcome"])
         )
 

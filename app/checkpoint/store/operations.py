@@ -4,19 +4,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import orjson
-from sqlalchemy import BigInteger, Table, func, insert, literal, select, update
+from sqlalchemy import BigInteger, func, insert, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.checkpoint import plans
 from app.checkpoint.claims import is_fresh, new_claim
 from app.checkpoint.errors import ConflictError
-from app.checkpoint.models import AuditRow, OperationItemRow, OperationRow, utcnow
+from app.checkpoint.models import AUDIT, ITEMS, OPERATIONS, utcnow
 from app.checkpoint.queries.operations import outcomes as count_outcomes
 from app.checkpoint.queries.operations import selection, visible_operation
 from app.checkpoint.records import Actor, Plan
 
-OPERATIONS: Table = OperationRow.__table__  # type: ignore[assignment]
-ITEMS: Table = OperationItemRow.__table__  # type: ignore[assignment]
 FREE = {"claimed_by": None, "claimed_at": None}
 MOST_CLAIMED = 100
 """Operations that all workers together work on at once."""
@@ -171,4 +169,4 @@ async def _audit(
         "subject_id": operation_id,
         **{name: orjson.dumps(state).decode() for name, state in changed.items()},
     }
-    await connection.execute(insert(AuditRow), values)
+    await connection.execute(insert(AUDIT), values)

@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any
 
 import orjson
-from sqlalchemy import Insert, Table, case, delete, insert, or_, update
+from sqlalchemy import Insert, case, delete, insert, or_, update
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -15,11 +15,11 @@ from app.checkpoint.attempts import FailedAttempt, Handler
 from app.checkpoint.database import is_misfit, is_outage
 from app.checkpoint.events import Event
 from app.checkpoint.models import (
-    AuditRow,
+    EVENTS,
+    FAILURES,
+    TABLES,
     EventRow,
     FailureRow,
-    OperationItemRow,
-    OperationRow,
     sort_key,
 )
 from app.checkpoint.outcomes import Ack, Skip
@@ -75,8 +75,8 @@ async def record(
 
 async def clear(connection: AsyncConnection) -> None:
     """Empty all tables: the topics that the events came from are gone too."""
-    for row in (EventRow, FailureRow, AuditRow, OperationItemRow, OperationRow):
-        await connection.execute(delete(row))
+    for table in TABLES:
+        await connection.execute(delete(table))
 
 
 async def _insert_events(connection: AsyncConnection, rows: list[Row], *, all_new: bool) -> None:
@@ -103,15 +103,14 @@ def _insert_events_statement(dialect: str, *, all_new: bool) -> Insert:
 @cache
 def _insert_events_postgresql(names: tuple[str, ...], *, all_new: bool) -> str:
     # One array per column: a tenth of the cost of 500 rows of separate parameters.
-    table: Table = EventRow.__table__  # type: ignore[assignment]
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
     arrays = [
-        f"${position}::{table.c[name].type.compile(dialect)}[]"
+        f"${position}::{EVENTS.c[name].type.compile(dialect)}[]"
         for position, name in enumerate(names, start=1)
     ]
     columns = ", ".join(f'"{name}"' for name in names)
     return (
-        f"INSERT INTO {table.name} ({columns})"  # noqa: S608 - names of our own, no values
+        f"INSERT INTO {EVENTS.name} ({columns})"  # noqa: S608 - names of our own, no values
         f" SELECT * FROM unnest({', '.join(arrays)})"
         f"{'' if all_new else ' ON CONFLICT (identity) DO NOTHING'}"
     )
@@ -148,34 +147,33 @@ def _as_bytes(payload: str | None, raw: bytes | None) -> Row:
 
 async def _save_failure(connection: AsyncConnection, row: Row) -> None:
     dialect = connection.dialect.name
-    table: Table = FailureRow.__table__  # type: ignore[assignment]
     if dialect == "mysql":
-        statement = mysql.insert(table)
-        again = _again(table, statement.inserted)
+        statement = mysql.insert(FAILURES)
+        again = _again(statement.inserted)
         await connection.execute(statement.on_duplicate_key_update(again), row)
     else:
-        upsert = (postgresql if dialect == "postgresql" else sqlite).insert(table)
-        new = dict(_again(table, upsert.excluded))
+        upsert = (postgresql if dialect == "postgresql" else sqlite).insert(FAILURES)
+        new = dict(_again(upsert.excluded))
         await connection.execute(
             upsert.on_conflict_do_update(index_elements=["open_key"], set_=new), row
         )
 
 
-def _again(table: Table, new: Any) -> list[tuple[str, Any]]:
+def _again(new: Any) -> list[tuple[str, Any]]:
     """Return what an open failure takes over from the same event failing once more.
 
     Recording the same failure twice, because the reply to a COMMIT was lost, counts once. The
     counters stand first: MariaDB assigns from left to right, and would compare new coordinates with
     new ones.
     """
-    elsewhere = or_(table.c.partition != new.partition, table.c.offset != new.offset)
+    elsewhere = or_(FAILURES.c.partition != new.partition, FAILURES.c.offset != new.offset)
     counted = [
-        ("occurrences", table.c.occurrences + case((elsewhere, 1), else_=0)),
-        ("attempts", table.c.attempts + case((elsewhere, new.attempts), else_=0)),
+        ("occurrences", FAILURES.c.occurrences + case((elsewhere, 1), else_=0)),
+        ("attempts", FAILURES.c.attempts + case((elsewhere, new.attempts), else_=0)),
     ]
     kept = {"id", "identity", "open_key", "agent", "created_at", "first_failed_at", "status"}
     kept |= {"claimed_by", "claimed_at", "occurrences", "attempts", "edited"}
-    return counted + [(name, new[name]) for name in table.c.keys() if name not in kept]  # noqa: SIM118
+    return counted + [(name, new[name]) for name in FAILURES.c.keys() if name not in kept]  # noqa: SIM118
 
 
 def _event_row(handler: Handler, event: Event, ack: Ack | None, *, is_json: bool = False) -> Row:

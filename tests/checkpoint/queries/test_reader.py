@@ -12,10 +12,10 @@ from sqlalchemy.exc import DBAPIError
 
 from app.checkpoint import Cursor, Filter, Reader
 from app.checkpoint.database import READ_SECONDS, Database, is_outage
-from app.checkpoint.models import EventRow, sort_key
+from app.checkpoint.models import EVENTS, FAILURES, EventRow, sort_key
 from app.checkpoint.queries.filters import event_conditions, failure_conditions
 from app.checkpoint.queries.pages import Cut, count, page
-from app.checkpoint.queries.rows import EVENTS, FAILURES, event_columns, failure_columns
+from app.checkpoint.queries.rows import event_columns, failure_columns
 from tests.checkpoint.queries.rows import NOON, event, failure, store
 
 
