@@ -7,6 +7,7 @@ from app.checkpoint.errors import (
     ConflictError,
     HandlerError,
     NotFoundError,
+    ProcessDiedError,
     ReplayError,
     SchemaError,
 )
@@ -65,6 +66,7 @@ __all__ = [
     "Outcome",
     "Page",
     "Plan",
+    "ProcessDiedError",
     "Reader",
     "Replay",
     "ReplayError",

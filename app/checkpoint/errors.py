@@ -6,7 +6,8 @@ CheckpointError
 ├── NotFoundError       (LookupError) no event, failure or operation of that id
 ├── ConflictError                     it is not in a state in which this can be done
 ├── ReplayError                       the handler cannot be run again as asked
-└── HandlerError                      the handler was run again, and raised
+├── HandlerError                      the handler was run again, and raised
+└── ProcessDiedError                  the process ended each time while it handled an event
 """
 
 
@@ -45,3 +46,12 @@ class HandlerError(CheckpointError):
     def __init__(self, message: str, *, error_class: str) -> None:
         super().__init__(message)
         self.error_class = error_class
+
+
+class ProcessDiedError(CheckpointError):
+    """The process ended each time while it handled this event alone; a failure row tells of it."""
+
+    def __init__(self, starts: int) -> None:
+        super().__init__(f"the process ended {starts} times while it handled this event")
+        self.starts = starts
+        """How often the event was begun."""

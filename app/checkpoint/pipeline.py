@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.checkpoint import queries, store
 from app.checkpoint.attempts import FailedAttempt, Handler, cancellations
 from app.checkpoint.database import Database, handler_session, is_refusal
+from app.checkpoint.errors import ProcessDiedError
 from app.checkpoint.events import Event, Record
 from app.checkpoint.identity import Identifier
 from app.checkpoint.lanes import Lane, Progress
@@ -57,6 +58,26 @@ class Pipeline:
             await self._outages.ride_out(lambda: self._record(outcomes))
         self.reports.settled(outcomes, lane.attempts, time.perf_counter() - started)
         return progress
+
+    async def set_aside(self, lane: Lane, record: Record, error: ProcessDiedError) -> Progress:
+        """Record an event as a failure without decoding it and without running its handler.
+
+        One that is settled already is passed over. Where the service itself names its events, this
+        one is named by its payload: to ask could end the process once more.
+        """
+        started = time.perf_counter()
+        event = self._identifier.event(record)
+        known = await self._outages.ride_out(lambda: self.probe([event]))
+        outcomes = Outcomes()
+        if known.settled(event):
+            outcomes.duplicates.append(event)
+        else:
+            metadata = self.handler.metadata(event, error.starts)
+            failed = self.handler.failed(metadata, event, error)
+            outcomes.failed.append(replace(failed, retry_at=None))
+            await self._outages.ride_out(lambda: self._record(outcomes))
+        self.reports.settled(outcomes, lane.attempts, time.perf_counter() - started)
+        return Progress(done=1, outcomes=outcomes)
 
     async def _identify(self, records: Sequence[Record]) -> list[Event]:
         events = [self._identifier.event(record) for record in records]
