@@ -53,7 +53,14 @@ class Stage:
         """Return the topic of an agent."""
         return f"{self.group}.{agent}"
 
-    def start(self, *, ready: bool = True, web: bool = False, **environ: str) -> Worker:
+    def start(
+        self,
+        *,
+        ready: bool = True,
+        web: bool = False,
+        service: str = "tests.end_to_end.service",
+        **environ: str,
+    ) -> Worker:
         """Start a worker, and wait until it fetches unless told otherwise."""
         settings = {
             "BROKER_URL": self.kafka.broker_url,
@@ -65,7 +72,7 @@ class Stage:
             **environ,
         }
         log = self._folder / f"worker-{len(self.workers)}.log"
-        worker = Worker("tests.end_to_end.service", log=log, environ=settings, web=web)
+        worker = Worker(service, log=log, environ=settings, web=web)
         self.workers.append(worker)
         if ready:
             worker.wait_until_ready()
