@@ -27,6 +27,7 @@ from app.checkpoint.replay import Replay
 from app.checkpoint.reports import Redact, Reports, unredacted
 from app.checkpoint.retry import Backoff
 from app.checkpoint.startup import BootStrategy
+from app.checkpoint.suspects import Suspects
 
 GRACE = 10.0
 """Seconds that the events in hand get when the worker stops or a partition is given up."""
@@ -63,6 +64,7 @@ class Checkpoint:
         self.database = Database(database_url)
         self.notifications = Notifications()
         self.outages = Outages()
+        self.suspects = Suspects(self.database, self.outages)
         self.grace = grace
         self.redact: Redact = unredacted
         """What the log is told of a handler's error; whoever hides fields replaces it."""

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -42,6 +42,7 @@ class Progress:
 
 
 Settle: TypeAlias = Callable[["Lane", Sequence[Record]], Awaitable[Progress]]
+GiveUp: TypeAlias = Callable[[Sequence["Lane"]], Awaitable[None]]
 
 
 class Lane:
@@ -129,9 +130,16 @@ async def settle_alone(settle: Settle, record: Record) -> Outcomes:
 class Lanes:
     """All lanes of a worker: what the consumer delivers to, and asks what it may commit."""
 
-    def __init__(self, *, grace: float, on_crash: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self,
+        *,
+        grace: float,
+        on_crash: Callable[[BaseException], None],
+        give_up: GiveUp | None = None,
+    ) -> None:
         self._grace = grace
         self._on_crash = on_crash
+        self._give_up = give_up
         self._settlers: dict[str, list[Settle]] = {}
         self._lanes: dict[TP, list[Lane]] = {}
         self._tasks: dict[Lane, asyncio.Task[None]] = {}
@@ -204,14 +212,17 @@ class Lanes:
         self._full.clear()
 
     async def _drain(self, lanes: Sequence[Lane]) -> None:
-        tasks = [self._tasks[lane] for lane in lanes if lane in self._tasks]
+        tasks = {lane: self._tasks[lane] for lane in lanes if lane in self._tasks}
         for lane in lanes:
             lane.stop()
         if tasks:
-            _, late = await asyncio.wait(tasks, timeout=self._grace)
+            _, late = await asyncio.wait(tasks.values(), timeout=self._grace)
             for task in late:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*tasks.values(), return_exceptions=True)
+            if self._give_up:
+                # Not those that crashed: their events will do so again.
+                await self._give_up([lane for lane in tasks if _has_ended(tasks[lane], late)])
         for lane in lanes:
             self._tasks.pop(lane, None)
 
@@ -236,3 +247,8 @@ class Lanes:
         share = len(self._tasks) or 1
         events, size = BUFFERED_EVENTS / share, BUFFERED_BYTES / share
         return max(len(lane) / events, lane.buffered_bytes / size)
+
+
+def _has_ended(task: asyncio.Task[None], cancelled: Container[asyncio.Task[None]]) -> bool:
+    """Return whether a task has ended as it was told to."""
+    return task in cancelled if task.cancelled() else task.exception() is None

@@ -310,10 +310,37 @@ class OperationItemRow(Model):
     """Null until taken up; acknowledged, skipped, duplicate, discarded, failed or passed over."""
 
 
+class LaneRow(Model):
+    """A partition that a worker settles for an agent, until it gives it up.
+
+    Whoever finds another owner's row knows that the other died, and what it had in its hands.
+    """
+
+    __tablename__ = f"{TABLE_PREFIX}lanes"
+    __table_args__ = ({**TABLE_OPTIONS, "sqlite_autoincrement": False},)
+
+    lane: Mapped[bytes] = mapped_column(DIGEST, primary_key=True)
+    """128-bit digest of group, topic, partition and agent."""
+    agent: Mapped[str] = mapped_column(Name(255))
+    topic: Mapped[str] = mapped_column(Name(249))
+    group_id: Mapped[str] = mapped_column(Name(255))
+    partition: Mapped[int] = mapped_column(Integer)
+    owner: Mapped[bytes] = mapped_column(DIGEST)
+    """One for each start of a worker."""
+    since: Mapped[datetime] = mapped_column(UTCDateTime, server_default=utcnow())
+    """When the owner took it over."""
+    first_offset: Mapped[int | None] = mapped_column(BigInteger)
+    last_offset: Mapped[int | None] = mapped_column(BigInteger)
+    """Of what is in hand, or was when an owner died; written only after one has died."""
+    starts: Mapped[int] = mapped_column(Integer, server_default="0")
+    """How often just these events were begun and the owner died."""
+
+
 EVENTS: Table = EventRow.__table__  # type: ignore[assignment]
 FAILURES: Table = FailureRow.__table__  # type: ignore[assignment]
 AUDIT: Table = AuditRow.__table__  # type: ignore[assignment]
 OPERATIONS: Table = OperationRow.__table__  # type: ignore[assignment]
 ITEMS: Table = OperationItemRow.__table__  # type: ignore[assignment]
-TABLES = (EVENTS, FAILURES, AUDIT, OPERATIONS, ITEMS)
+LANES: Table = LaneRow.__table__  # type: ignore[assignment]
+TABLES = (EVENTS, FAILURES, AUDIT, OPERATIONS, ITEMS, LANES)
 """All of the checkpoint's tables."""

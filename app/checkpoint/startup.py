@@ -28,7 +28,10 @@ class BootStrategy(FaustBootStrategy):
 
     def server(self) -> Iterable[ServiceT]:
         """Return the services of a worker."""
-        lanes = Lanes(grace=self._checkpoint.grace, on_crash=self._crash)
+        checkpoint = self._checkpoint
+        lanes = Lanes(
+            grace=checkpoint.grace, on_crash=self._crash, give_up=checkpoint.suspects.give_up
+        )
         # Before the consumer is made: the transport makes it.
         self.app.transport = Transport(self.app.conf.broker_consumer, self.app, lanes=lanes)
         return [
@@ -68,7 +71,7 @@ class Startup(Service):
         for agent, handler in self._checkpoint.agents(self._app):
             pipeline = handler.pipeline(agent=agent.name, group_id=self._app.conf.id)
             for topic in topics(agent):
-                self._lanes.add(topic, pipeline.settle)
+                self._lanes.add(topic, self._checkpoint.suspects.guard(pipeline))
 
     async def on_stop(self) -> None:
         """Close the database's connections."""

@@ -253,6 +253,33 @@ async def test_a_lane_that_breaks_is_reported() -> None:
     assert lanes.position(ORDERS) is None
 
 
+async def test_lanes_that_have_ended_are_given_up_and_one_that_broke_is_not() -> None:
+    """Also one that was cancelled: neither will end another process, and the broken one may."""
+    given_up: list[TP] = []
+
+    async def give_up(ended: Sequence[Lane]) -> None:
+        given_up.extend(lane.tp for lane in ended)
+
+    async def settle(_: Lane, batch: Sequence[Record]) -> Progress:
+        if batch[0].offset == 0:
+            raise ZeroDivisionError
+        if batch[0].offset == 1:
+            begun.set()
+            await asyncio.Event().wait()
+        return Progress(done=len(batch))
+
+    begun = asyncio.Event()
+    lanes = Lanes(grace=0.01, on_crash=lambda _: None, give_up=give_up)
+    lanes.add(ORDERS.topic, settle)
+    tps = [TP(ORDERS.topic, partition) for partition in range(3)]
+    for tp in tps:
+        lanes.deliver(tp, records(tp.partition, tp=tp))
+    await begun.wait()
+    await position_of(lanes, tps[2], 3)
+    await lanes.drain()
+    assert given_up == tps[1:]
+
+
 class Step(NamedTuple):
     """How much a consumer fetches and a lane settles in one go."""
 
