@@ -1,5 +1,6 @@
 """Dedupe, bounded retries and recorded outcomes for the handlers of Faust agents."""
 
+from app.checkpoint.breaker import Breaker
 from app.checkpoint.decorator import Checkpoint
 from app.checkpoint.errors import (
     CheckpointError,
@@ -45,6 +46,7 @@ __all__ = [
     "Actor",
     "AuditEntry",
     "Backoff",
+    "Breaker",
     "Checkpoint",
     "CheckpointError",
     "ConfigurationError",

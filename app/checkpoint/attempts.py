@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.checkpoint import failures
 from app.checkpoint.database import is_outage
 from app.checkpoint.events import Event, Metadata
 from app.checkpoint.identity import Identifier
@@ -33,6 +34,8 @@ class FailedAttempt:
     last_failed_at: datetime
     retry_at: float | None
     """Monotonic time of the next attempt; None: there is none, the event is a failure."""
+    retriable: bool
+    """Whether another attempt might go well; False: the event itself is to blame."""
 
     def due(self, now: float) -> bool:
         """Return whether the event is to be attempted again at this monotonic time."""
@@ -41,6 +44,9 @@ class FailedAttempt:
     def delay(self) -> float:
         """Return the seconds until the next attempt, 0 when there is none."""
         return 0.0 if self.retry_at is None else max(0.0, self.retry_at - time.monotonic())
+
+
+Answer: TypeAlias = Ack | Skip | FailedAttempt
 
 
 class Handler:
@@ -75,7 +81,7 @@ class Handler:
 
     async def attempt(
         self, event: Event, earlier: FailedAttempt | None, session: AsyncSession | None
-    ) -> Ack | Skip | FailedAttempt:
+    ) -> Answer:
         """Run the handler once, and turn whatever its code raises into a `FailedAttempt`.
 
         This is the one place that catches everything the service's code may raise. Cancellation
@@ -109,7 +115,7 @@ class Handler:
                 raise
             failure = error
         failed = self.failed(metadata, event, failure, earlier=earlier, payload=payload)
-        return failed if retriable else replace(failed, retry_at=None)
+        return failed if retriable else replace(failed, retry_at=None, retriable=False)
 
     def failed(
         self,
@@ -122,7 +128,9 @@ class Handler:
     ) -> FailedAttempt:
         """Return what becomes of an attempt that raised: another one, or none."""
         now = datetime.now(UTC)
-        delay = self._delay(error, metadata)
+        most = self.options.max_retries
+        is_last = most is not None and metadata.attempt > most
+        delay = None if is_last else self._delay(error, metadata)
         return FailedAttempt(
             event=event,
             metadata=metadata,
@@ -131,7 +139,13 @@ class Handler:
             first_failed_at=now if earlier is None else earlier.first_failed_at,
             last_failed_at=now,
             retry_at=None if delay is None else time.monotonic() + delay,
+            retriable=is_last or delay is not None,
         )
+
+    def fingerprint(self, error: BaseException, topic: str) -> bytes:
+        """Return 16 bytes that are equal for failures of this agent that one fix mends."""
+        module = self.function.__module__
+        return failures.fingerprint(error, agent=self.agent, topic=topic, module=module)
 
     async def name(self, event: Event, identifier: Identifier) -> None:
         """Name an event by the service's own function; what that raises is kept for the attempt.
@@ -173,8 +187,6 @@ class Handler:
 
     def _delay(self, error: BaseException, metadata: Metadata) -> float | None:
         options = self.options
-        if options.max_retries is not None and metadata.attempt > options.max_retries:
-            return None
         if options.retry_if is not None and isinstance(error, Exception):
             try:
                 if not options.retry_if(error, metadata):

@@ -11,6 +11,8 @@ from faust.agents import current_agent
 from faust.types import AgentT, AppT, Message, StreamT, TopicT
 
 from app.checkpoint.attempts import Handler, HandlerFunction
+from app.checkpoint.breaker import Breaker
+from app.checkpoint.circuit import Circuit
 from app.checkpoint.consumer import Transport
 from app.checkpoint.database import Database
 from app.checkpoint.errors import ConfigurationError
@@ -44,6 +46,7 @@ class OptionArguments(TypedDict, total=False):
     decode: Decode
     identity: Identity
     describe: Describe | None
+    breaker: Breaker | None
     transactional: bool
 
 
@@ -64,6 +67,8 @@ class Checkpoint:
         self.database = Database(database_url)
         self.notifications = Notifications()
         self.outages = Outages()
+        self.circuits: list[Circuit] = []
+        """Of the agents that this process works for as a worker."""
         self.suspects = Suspects(self.database, self.outages)
         self.grace = grace
         self.redact: Redact = unredacted

@@ -26,7 +26,7 @@ POLL_SECONDS = 15.0
 
 
 class Health:
-    """Looks at the database, and in a worker also at the consumer and the lanes."""
+    """Looks at the database, and in a worker also at agents, consumer and lanes."""
 
     def __init__(self, checkpoint: "Checkpoint", app: AppT, reader: Reader) -> None:
         self._checkpoint = checkpoint
@@ -40,6 +40,7 @@ class Health:
         """Return for each thing that was looked at `ok`, or a sentence without any secret."""
         found = dict(await self._database())
         if isinstance(self._app.transport, Transport):
+            found["agents"] = self._agents()
             found["consumer"] = self._consumer()
             found["lanes"] = self._lanes(self._app.transport)
         return found
@@ -61,6 +62,10 @@ class Health:
             # Not in its own words: they may name hosts and users.
             return {"database": "it does not answer", "schema": "not known"}
         return {"database": OK, "schema": OK}
+
+    def _agents(self) -> str:
+        complaints = (circuit.complaint() for circuit in self._checkpoint.circuits)
+        return "; ".join(filter(None, complaints)) or OK
 
     def _consumer(self) -> str:
         consumer = self._app.consumer

@@ -58,6 +58,7 @@ class Lane:
         self.busy_since: float | None = None
         """Monotonic time at which the batch in hand was taken up; None: there is none."""
         self.stopping = asyncio.Event()
+        self._woken = asyncio.Event()
         self._settle = settle
         self._buffer: deque[Record] = deque()
         self._next_offset = -1  # What comes of a channel in memory has no other offset.
@@ -93,6 +94,7 @@ class Lane:
         """Settle one batch, acknowledge what was done of it, and wait if the rest is retried."""
         batch = list(islice(self._buffer, self._batch_size))
         self.busy_since = time.monotonic()
+        self._woken.clear()
         try:
             progress = await self._settle(self, batch)
         finally:
@@ -103,18 +105,23 @@ class Lane:
             self.buffered_bytes -= len(record.value or b"")
             self.attempts.pop(record.offset, None)
         self._batch_size = progress.batch_size or min(2 * self._batch_size, BATCH_SIZE)
-        if progress.delay:
+        if progress.delay and not self.stopping.is_set():
             with suppress(TimeoutError):
-                await asyncio.wait_for(self.stopping.wait(), progress.delay)
+                await asyncio.wait_for(self._woken.wait(), progress.delay)
         return progress
 
     def before(self, offset: int) -> list[Record]:
         """Return what waits here from before an offset."""
         return [record for record in self._buffer if record.offset < offset]
 
+    def wake(self) -> None:
+        """End the wait that a settled batch asks for, also one that is still to begin."""
+        self._woken.set()
+
     def stop(self) -> None:
         """End the lane after the event in hand; waits for events and backoffs end at once."""
         self.stopping.set()
+        self.wake()
         self._arrived.set()
 
 

@@ -34,6 +34,8 @@ class Notification:
     """Seconds that it took."""
     error: BaseException | None = None
     """What the handler raised, where it did."""
+    fingerprint: str | None = None
+    """Of the failures for which an agent pauses, in hexadecimal."""
 
 
 class Signal(SyncSignal[Any]):
@@ -70,7 +72,7 @@ class Signal(SyncSignal[Any]):
 
 
 class Notifications:
-    """One signal for each thing that can happen to an event.
+    """One signal for each thing that can happen to an event, or to an agent for its sake.
 
     Connect a function of one `Notification`, which also takes `**kwargs`:
     `checkpoint.notifications.event_failed.connect(page_somebody)`.
@@ -93,6 +95,10 @@ class Notifications:
         """The failure row is committed."""
         self.failure_retried = Signal(name="failure_retried")
         """Somebody had a failed event handled again; with the error, if it failed again."""
+        self.agent_paused = Signal(name="agent_paused")
+        """The event, and all after it, wait for a probe; the duration is the wait before it."""
+        self.agent_resumed = Signal(name="agent_resumed")
+        """A probe went well; the event and the error are those for which the agent was paused."""
 
 
 def log(level: int, event: str, **fields: object) -> None:

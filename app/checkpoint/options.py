@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import orjson
 
+from app.checkpoint.breaker import Breaker
 from app.checkpoint.errors import ConfigurationError
 from app.checkpoint.events import Metadata
 from app.checkpoint.identity import KINDS, Identity
@@ -35,6 +36,8 @@ class Options:
     """What makes two messages one event."""
     describe: Describe | None = None
     """Names entity, time, type and version of a failed event."""
+    breaker: Breaker | None = field(default_factory=Breaker)
+    """When the agent pauses instead of failing event after event; None: never."""
     transactional: bool = False
     """The handler takes a session, and what it writes there commits together with the event row."""
 
@@ -45,6 +48,8 @@ class Options:
             _refuse("max_retries", retries, "write 0 or more, or None to retry for ever")
         if not isinstance(self.backoff, Backoff):
             _refuse("backoff", self.backoff, "write Backoff(min=..., max=...)")
+        if self.breaker is not None and not isinstance(self.breaker, Breaker):
+            _refuse("breaker", self.breaker, "write Breaker(failures=..., seconds=...), or None")
         if self.timeout is not None and (
             isinstance(self.timeout, bool)
             or not isinstance(self.timeout, int | float)
@@ -57,6 +62,9 @@ class Options:
             _refuse("decode", self.decode, "write a function from bytes to the payload")
         if type(self.transactional) is not bool:
             _refuse("transactional", self.transactional, "write True or False")
+        self._check_functions()
+
+    def _check_functions(self) -> None:
         for name, of in (
             ("retry_if", "(error, metadata)"),
             ("describe", "(payload, metadata)"),

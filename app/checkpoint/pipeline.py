@@ -8,14 +8,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.checkpoint import queries, store
-from app.checkpoint.attempts import FailedAttempt, Handler, cancellations
+from app.checkpoint.attempts import Answer, FailedAttempt, Handler, cancellations
+from app.checkpoint.circuit import Circuit
 from app.checkpoint.database import Database, handler_session, is_refusal
 from app.checkpoint.errors import ProcessDiedError
 from app.checkpoint.events import Event, Record
 from app.checkpoint.identity import Identifier
 from app.checkpoint.lanes import Lane, Progress
 from app.checkpoint.outages import Outages
-from app.checkpoint.outcomes import Ack, Skip
 from app.checkpoint.reports import Reports
 from app.checkpoint.store import Outcomes
 
@@ -33,6 +33,7 @@ class Pipeline:
         self._database = database
         self._outages = outages
         self.reports = reports
+        self.circuit = Circuit(handler, reports)
         identity = handler.options.identity
         self._identifier = Identifier(
             group_id=handler.group_id,
@@ -111,13 +112,16 @@ class Pipeline:
                 outcomes.duplicates.append(event)
                 continue
             earlier = lane.attempts.get(event.record.offset)
-            answer: Ack | Skip | FailedAttempt
-            if earlier is None or earlier.due(now):
-                answer = await self.attempt(event, earlier, session)
-            else:
+            answer: Answer
+            if earlier is not None and not earlier.due(now):
                 answer = earlier
+            elif delay := self.circuit.delay(lane):
+                return Progress(done=done, outcomes=outcomes, delay=delay)
+            else:
+                answer = await self.attempt(event, earlier, session)
             if not isinstance(answer, FailedAttempt):
                 outcomes.succeeded(event, answer, known)
+                self.circuit.succeeded += 1
                 continue
             lane.attempts[event.record.offset] = answer
             if session is not None and answer is not earlier:
@@ -130,10 +134,13 @@ class Pipeline:
 
     async def attempt(
         self, event: Event, earlier: FailedAttempt | None, session: AsyncSession | None
-    ) -> Ack | Skip | FailedAttempt:
+    ) -> Answer:
         """Run the handler once, and tell who listens."""
         started = time.perf_counter()
-        answer = await self.handler.attempt(event, earlier, session)
+        running, pause = self.handler.attempt(event, earlier, session), self.circuit.pause
+        answer = await (running if pause is None else self.circuit.probe(pause, running))
+        if isinstance(answer, FailedAttempt):
+            answer = self.circuit.judge(answer)
         attempt = 1 if earlier is None else earlier.metadata.attempt + 1
         self.reports.attempted(event, answer, attempt, time.perf_counter() - started)
         return answer

@@ -167,7 +167,7 @@ class Replay:
                 agent=row.agent,
                 group_id=group_id,
                 database=self._database,
-                options=replace(handler.options, max_retries=0),
+                options=replace(handler.options, max_retries=0, breaker=None),
             )
         return self._pipelines[row.agent]
 

@@ -102,6 +102,37 @@ class Reports:
             error=None if error is None else self._told(error, event),
         )
 
+    def paused(self, failed: FailedAttempt, seconds: float, fingerprint: str) -> None:
+        """Tell that the agent is paused, and that its first probe follows after so long."""
+        signal = self._signals.agent_paused
+        self._tell_pause(signal, failed, seconds, fingerprint, level=logging.ERROR)
+
+    def resumed(self, failed: FailedAttempt, seconds: float, fingerprint: str) -> None:
+        """Tell that the agent goes on after so long."""
+        signal = self._signals.agent_resumed
+        self._tell_pause(signal, failed, seconds, fingerprint, level=logging.WARNING)
+
+    def _tell_pause(
+        self, signal: Signal, failed: FailedAttempt, seconds: float, fingerprint: str, *, level: int
+    ) -> None:
+        metadata, error = failed.metadata, failed.error
+        if signal.listened:
+            told = Notification(
+                metadata=metadata, duration=seconds, error=error, fingerprint=fingerprint
+            )
+            signal.notify(told)
+        log(
+            level,
+            f"checkpoint.{signal.name}",
+            agent=metadata.agent,
+            topic=metadata.topic,
+            partition=metadata.partition,
+            offset=metadata.offset,
+            fingerprint=fingerprint,
+            seconds=round(seconds, 3),
+            error=self._told(error, failed.event),
+        )
+
     def _notify_attempts(
         self,
         signal: Signal,

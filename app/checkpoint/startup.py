@@ -70,6 +70,7 @@ class Startup(Service):
             return
         for agent, handler in self._checkpoint.agents(self._app):
             pipeline = handler.pipeline(agent=agent.name, group_id=self._app.conf.id)
+            self._checkpoint.circuits.append(pipeline.circuit)
             for topic in topics(agent):
                 self._lanes.add(topic, self._checkpoint.suspects.guard(pipeline))
 

@@ -136,7 +136,7 @@ EXAMPLES: dict[Any, Any] = {
     OperationBody: reports.operation(OPERATION),
     list[OperationBody]: [reports.operation(OPERATION)],
     LiveBody: {"status": "ok"},
-    HealthBody: {"status": "ok", "checks": {"database": "ok", "schema": "ok"}},
+    HealthBody: {"status": "ok", "checks": {"database": "ok", "schema": "ok", "agents": "ok"}},
     RetryRequest: {"payload": orjson.Fragment(PAYLOAD)},
     BulkRequest: {"filter": {"agent": EVENT.agent}, "rate": 10, "canary": [1, 5, 20]},
 }

@@ -43,6 +43,8 @@ UNUSABLE: list[tuple[str, Any, str]] = [
     ("max_retries", "5", "write 0 or more, or None"),
     ("backoff", 1.0, r"write Backoff\("),
     ("backoff", None, r"write Backoff\("),
+    ("breaker", True, r"write Breaker\("),
+    ("breaker", 10, r"write Breaker\("),
     ("timeout", 0, "write seconds above 0, or None"),
     ("timeout", -1, "write seconds above 0, or None"),
     ("timeout", float("nan"), "write seconds above 0, or None"),

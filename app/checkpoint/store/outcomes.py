@@ -223,12 +223,7 @@ def error_columns(handler: Handler, failed: FailedAttempt) -> Row:
         "error_class": failures.error_class(error),
         "error_message": failures.error_message(error),
         "error_backtrace": failures.error_backtrace(error),
-        "fingerprint": failures.fingerprint(
-            error,
-            agent=handler.agent,
-            topic=failed.metadata.topic,
-            module=handler.function.__module__,
-        ),
+        "fingerprint": handler.fingerprint(error, failed.metadata.topic),
     }
 
 

@@ -34,7 +34,7 @@ class Ready(View):
 
     @describe(HealthBody, is_open=True, others={503: HealthBody})
     async def get(self, request: Request) -> Response:
-        """Look at the database, its schema, the consumer and the lanes."""
+        """Look at the database, its schema, the agents, the consumer and the lanes."""
         checks = await api_of(request).checks()
         is_ok = all(found == "ok" for found in checks.values())
         body: dict[str, Any] = {"status": "ok" if is_ok else "unavailable", "checks": checks}
