@@ -280,21 +280,22 @@ async def test_no_statement_is_added_for_a_batch(tables: Database, *, transactio
 
 
 async def test_who_comes_back_after_being_replaced_changes_nothing(tables: Database) -> None:
-    """A worker that was taken for dead neither blames an event nor gives up what is another's."""
+    """A worker that was taken for dead neither clears an event nor gives up what is another's."""
     service = Service(tables, 0)
-    before, zombie, owner = Life(service), Life(service), Life(service)
-    for life in (before, zombie):
+    lives = [Life(service) for _ in range(3)]
+    for life in lives:
         with pytest.raises(Death):
             await life.settle(0)
     service.killers.clear()
-    await owner.settle(1, partition=0)
-    row = select(LANES.c.owner, LANES.c.first_offset)
+    row = select(LANES.c.owner, LANES.c.first_offset, LANES.c.starts)
     async with tables.engine.connect() as connection:
-        held = (await connection.execute(row)).all()
-    await zombie.settle(2)
-    await zombie.end()
+        [held] = await connection.execute(row)
+    for zombie in lives[:2]:
+        await zombie.settle(1)
+        await zombie.end()
     async with tables.engine.connect() as connection:
-        assert (await connection.execute(row)).all() == held
+        assert (await connection.execute(row)).all() == [held]
+    assert held.first_offset == 0
 
 
 async def test_what_is_settled_is_passed_over_however_often_its_process_ended(

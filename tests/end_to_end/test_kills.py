@@ -5,7 +5,9 @@ import sys
 import time
 
 import pytest
+from sqlalchemy import select
 
+from app.checkpoint.models import FailureRow
 from tests.end_to_end.journal import Place
 from tests.end_to_end.load import Load
 from tests.end_to_end.sampler import Sampler
@@ -35,6 +37,8 @@ def test_kills_lose_nothing(stage: Stage, kills: int) -> None:
         stage.end(workers)
     assert sampler.samples >= kills
     stage.check()
+    failed = {row.topic for row in stage.fetch(select(FailureRow.topic))}
+    assert failed == {stage.topic("failing")}, "an event was blamed for a kill"
     runs = stage.runs()
     assert runs.keys() == {message.place for message in stage.ledger.entries}
     sys.stdout.write(f"{len(runs)} events, {runs.total() / len(runs):.4f} handler runs an event\n")
