@@ -112,17 +112,15 @@ class Circuit:
 
     def _give_up(self, failed: FailedAttempt) -> None:
         """Count an event that is about to become a failure, unless it would be one too many."""
-        now = time.monotonic()
-        most, identity = self._breaker.failures, failed.event.identity
+        now, most = time.monotonic(), self._breaker.failures
         fingerprint = self._handler.fingerprint(failed.error, failed.metadata.topic)
-        alike = [
-            one
-            for one in self._given_up
-            if one.fingerprint == fingerprint and now - one.at < self._breaker.seconds
-        ][-most:]
-        if len(alike) == most and self.succeeded - alike[0].succeeded < most:
+        identity = failed.event.identity
+        others = [one for one in self._given_up if one.identity != identity]
+        alike = [one for one in others if one.fingerprint == fingerprint]
+        recent = [one for one in alike if now - one.at < self._breaker.seconds][-most:]
+        if len(recent) == most and self.succeeded - recent[0].succeeded < most:
             self._open(failed, fingerprint.hex(), now)
-        elif all(one.identity != identity for one in self._given_up):
+        elif len(others) == len(self._given_up):
             self._given_up.append(_GivenUp(fingerprint, identity, now, self.succeeded))
 
     def _open(self, failed: FailedAttempt, fingerprint: str, now: float) -> None:
