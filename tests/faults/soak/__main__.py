@@ -148,6 +148,7 @@ def main() -> int:
             **report.facts(str(version).partition(" (")[0]),
         }
         stage = SoakStage(folder, kafka=kafka, database=database, dice=dice)
+        stack.enter_context(stage.network)
         stack.callback(stage.close)
         interrupted = False
         try:

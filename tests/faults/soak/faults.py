@@ -9,6 +9,8 @@ from tests.faults.soak.stage import SoakStage
 
 DOWN_SECONDS = 5.0
 """Longest time that a server is away."""
+SILENT_SECONDS = 12.0
+"""Longest time that the network is bad."""
 
 Fault: TypeAlias = Callable[[SoakStage, random.Random], int]
 """Returns how many events were in flight where it struck."""
@@ -24,8 +26,8 @@ def kill_worker(stage: SoakStage, dice: random.Random) -> int:
 
 def stop_worker(stage: SoakStage, dice: random.Random) -> int:
     """End a worker in order, and start another one."""
-    victim = dice.choice(stage.mortals())
-    in_flight = stage.until_in_flight(victim)
+    while not (in_flight := stage.in_flight(victim := dice.choice(stage.mortals()))):
+        stage.go_on_for(0.1)
     victim.end()
     stage.replace(victim)
     return in_flight
@@ -74,6 +76,41 @@ def cut_connections(stage: SoakStage, _: random.Random) -> int:
     return in_flight
 
 
+def silence_network(stage: SoakStage, dice: random.Random) -> int:
+    """Let no byte pass between workers and database, and none be refused, for some seconds."""
+    in_flight = stage.until_in_flight()
+    stage.network.silence()
+    stage.go_on_for(dice.uniform(1, SILENT_SECONDS))
+    stage.network.resume()
+    return in_flight
+
+
+def slow_network(stage: SoakStage, dice: random.Random) -> int:
+    """Have each answer of the database take longer."""
+    in_flight = stage.until_in_flight()
+    stage.network.delay = 0.1
+    stage.go_on_for(dice.uniform(1, SILENT_SECONDS))
+    stage.network.delay = 0.0
+    return in_flight
+
+
+def lose_commits(stage: SoakStage, dice: random.Random) -> int:
+    """Cut connections just before the database hears of a COMMIT, or just after it was done."""
+    in_flight = stage.until_in_flight()
+    broken, times = stage.network.broken, dice.randint(1, 5)
+    stage.network.breach(dice.choice(["drop", "swallow"]), times)
+    while stage.network.broken < broken + times:
+        stage.go_on_for(0.1)
+    return in_flight
+
+
+def send_a_killer(stage: SoakStage, _: random.Random) -> int:
+    """Have an event end every worker that handles it."""
+    in_flight = stage.until_in_flight()
+    stage.go_on_until_settled(stage.load.send_a_killer())
+    return in_flight
+
+
 def kill_broker(stage: SoakStage, dice: random.Random) -> int:
     """Kill Apache Kafka, and start it again some seconds later."""
     in_flight = stage.until_in_flight()
@@ -102,7 +139,11 @@ FAULTS: dict[Fault, int] = {
     add_and_remove_worker: 2,
     kill_database: 2,
     stop_database: 2,
-    cut_connections: 4,
+    cut_connections: 3,
+    silence_network: 2,
+    slow_network: 2,
+    lose_commits: 4,
+    send_a_killer: 1,
     kill_broker: 2,
     kill_everything: 1,
 }

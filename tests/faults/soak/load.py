@@ -1,16 +1,17 @@
 """Messages that keep coming while the soak runs: good, slow, failing, retried, sent twice."""
 
 import random
+from functools import partial
 from typing import Any
 
 import orjson
 from confluent_kafka import KafkaError, Message, Producer
 
-from tests.faults.soak.book import KEYS, Book
+from tests.faults.soak.book import Book, Numbered
 
 BACKLOG = 1500
 """About so many messages wait at any time."""
-AGENTS = {"plain": 0.45, "transactional": 0.45, "failing": 0.09, "flaky": 0.01}
+AGENTS = {"plain": 0.45, "transactional": 0.4, "failing": 0.09, "flaky": 0.01, "killing": 0.05}
 """Which share of the messages each agent gets."""
 HANDLER_SECONDS = (0.0, 0.001, 0.001, 0.002, 0.1)
 TWINS = 0.02
@@ -41,9 +42,12 @@ class Load:
             list(AGENTS), list(AGENTS.values()), k=max(0, BACKLOG - waiting - self._in_producer)
         ):
             twice = agent in {"plain", "transactional"} and self._dice.random() < TWINS
-            self._produce(agent, self._next, times=1 + twice)
-            self._next += 1
+            self._produce(agent, times=1 + twice)
         self._producer.poll(0)
+
+    def send_a_killer(self) -> Numbered:
+        """Produce an event that ends each process that handles it."""
+        return self._produce("killing", kills=True)
 
     def finish(self) -> None:
         """Return once the broker has taken everything.
@@ -56,24 +60,27 @@ class Load:
             raise TimeoutError(message)
         self._book.save()
 
-    def _produce(self, agent: str, number: int, *, times: int) -> None:
-        payload: dict[str, object] = {
-            "id": number,
+    def _produce(self, agent: str, *, times: int = 1, kills: bool = False) -> Numbered:
+        event = Numbered(f"{self._group}.{agent}", self._next)
+        self._next += 1
+        payload = {
+            "id": event.number,
             "seconds": self._dice.choice(HANDLER_SECONDS),
             "failures": self._dice.choice((1, 1, 2)),
+            "kills": kills,
         }
-        # Both of a pair go to one partition: elsewhere, plain handlers may run side by side.
-        key = b"key-%d" % (number % KEYS)
         for _ in range(times):
             self._in_producer += 1
             self._producer.produce(
-                f"{self._group}.{agent}",
+                event.topic,
                 orjson.dumps(payload),
-                key,
-                on_delivery=lambda error, message: self._delivered(error, message, number),
+                # Both of a pair go to one partition: elsewhere, plain handlers run side by side.
+                b"key-%d" % event.key,
+                on_delivery=partial(self._delivered, number=event.number),
             )
+        return event
 
-    def _delivered(self, error: KafkaError | None, message: Message, number: int) -> None:
+    def _delivered(self, error: KafkaError | None, message: Message, *, number: int) -> None:
         self._in_producer -= 1
         topic, partition, offset = message.topic(), message.partition(), message.offset()
         if error is None and topic is not None and partition is not None and offset is not None:

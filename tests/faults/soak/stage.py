@@ -14,7 +14,8 @@ from app.checkpoint.database import Database
 from tests.end_to_end.effects import effects
 from tests.end_to_end.stage import migrate
 from tests.end_to_end.worker import Worker
-from tests.faults.soak.book import Book
+from tests.faults.proxy import Proxy
+from tests.faults.soak.book import Book, Numbered
 from tests.faults.soak.load import AGENTS, Load
 from tests.faults.soak.memory import Memory
 from tests.faults.soak.oracle import Oracle
@@ -23,6 +24,8 @@ from tests.servers.sql import DatabaseServer
 
 GROUP = "soak"
 WORKERS = 3
+PARTITIONS = 6
+"""With four, Faust's assignor leaves one of three workers without any."""
 LOOK_SECONDS = 0.5
 """Between two looks at what has become of the events."""
 
@@ -36,6 +39,8 @@ class SoakStage:
         self, folder: Path, *, kafka: Kafka, database: DatabaseServer, dice: random.Random
     ) -> None:
         self.kafka, self.database = kafka, database
+        self.network = Proxy(database.port)
+        """Between the workers and the database."""
         self.book = Book(folder / "book")
         self.oracle = Oracle(
             self.book, folder / "journal", f"{GROUP}.transactional", f"{GROUP}.flaky"
@@ -47,7 +52,7 @@ class SoakStage:
         """How many workers have ended although nobody told them to."""
         self._folder = folder
         self._url = self._prepare()
-        self._load = Load(kafka.bootstrap, self.book, GROUP, dice)
+        self.load = Load(kafka.bootstrap, self.book, GROUP, dice)
         self._workers: list[Worker] = []
         self._started = 0
 
@@ -61,14 +66,14 @@ class SoakStage:
         self._started += 1
         settings = {
             "BROKER_URL": self.kafka.broker_url,
-            "DATABASE_URL": self._url,
+            "DATABASE_URL": self.network.url(self._url),
             "FOLDER": str(self._folder),
             "GRACE": "10",
             "GROUP": GROUP,
             "SESSION_TIMEOUT": str(self.session_timeout),
         }
-        log = self._folder / "worker.log"
-        worker = Worker("tests.end_to_end.service", log=log, environ=settings)
+        log = self._folder / f"worker-{self._started}.log"
+        worker = Worker("tests.faults.soak.service", log=log, environ=settings)
         self._workers.append(worker)
         return worker
 
@@ -106,9 +111,9 @@ class SoakStage:
         (first_at, first), (last_at, last) = recent[0], recent[-1]
         return (last - first) / (last_at - first_at)
 
-    def until_in_flight(self, *workers: Worker) -> int:
-        """Return how many events these workers, or all, have in hand, once they have any."""
-        while not (in_flight := self.in_flight(*workers)):
+    def until_in_flight(self) -> int:
+        """Return how many events the workers have in hand, once they have any."""
+        while not (in_flight := self.in_flight()):
             self.go_on_for(LOOK_SECONDS / 10)
         return in_flight
 
@@ -119,10 +124,15 @@ class SoakStage:
             self.look()
             time.sleep(min(LOOK_SECONDS, left))
 
+    def go_on_until_settled(self, event: Numbered) -> None:
+        """Return once an event has an outcome, or two minutes are over."""
+        ends_at = time.monotonic() + 120
+        while event not in self.oracle.settled and time.monotonic() < ends_at:
+            self.go_on_for(LOOK_SECONDS)
+
     def go_on_until_ready(self, worker: Worker) -> None:
-        """Return once a worker that was just started handles events, or a minute is over."""
-        ends_at = time.monotonic() + 60
-        while not self.in_flight(worker) and worker.running and time.monotonic() < ends_at:
+        """Return once a worker that was just started is a member of the group, or has ended."""
+        while "Worker ready" not in worker.output and worker.running:
             self.go_on_for(LOOK_SECONDS)
 
     def look(self) -> None:
@@ -134,13 +144,13 @@ class SoakStage:
             committed = self.kafka.committed(GROUP) if self.kafka.running else {}
             asyncio.run(self._read_rows())
             self.oracle.check_commits(committed)
-        self._load.refill(len(self.book.events) - len(self.oracle.settled))
+        self.load.refill(len(self.book.events) - len(self.oracle.settled))
         self._looks.append((time.monotonic(), len(self.oracle.settled)))
         self.memory.look(self._workers[0].pid if self._workers else None)
 
     def finish(self, seconds: float) -> tuple[int, int]:
         """Let everything be settled for at most so long; return effects doubled and missing."""
-        self._load.finish()
+        self.load.finish()
         ends_at = time.monotonic() + seconds
         while self.oracle.unsettled() and time.monotonic() < ends_at:
             self._read_on()
@@ -186,7 +196,7 @@ class SoakStage:
             url = make_url(known.read_text()).set(port=self.database.port)
             return url.render_as_string(hide_password=False)
         for agent in AGENTS:
-            self.kafka.create_topic(f"{GROUP}.{agent}")
+            self.kafka.create_topic(f"{GROUP}.{agent}", PARTITIONS)
         address = self.database.create_database(GROUP)
         migrate(address)
         asyncio.run(self._create_effects(address))
