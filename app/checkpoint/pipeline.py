@@ -123,7 +123,9 @@ class Pipeline:
                 outcomes.succeeded(event, answer, known)
                 self.circuit.succeeded += 1
                 continue
-            lane.attempts[event.record.offset] = answer
+            if session is None or not done or not isinstance(answer.error, SQLAlchemyError):
+                # Else those before it may have spoilt the transaction: it is not judged by that.
+                lane.attempts[event.record.offset] = answer
             if session is not None and answer is not earlier:
                 raise _RolledBackError(_rerun(done, answer))
             if answer.retry_at is not None or (lane.stopping.is_set() and cancellations()):

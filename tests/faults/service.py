@@ -1,6 +1,7 @@
-"""The service of the end-to-end tests with failpoints, and with agents that fail now and then.
+"""The service of the end-to-end tests with failpoints, and with agents of its own.
 
-A payload `{"id": "…", "failures": 1}` has its handler raise at the first attempt; there are two.
+Those called fallible raise at the first attempt if the payload is `{"id": "…", "failures": 1}`;
+there are two attempts. Those called awkward do what `misdeeds.py` says.
 """
 
 import os
@@ -14,11 +15,14 @@ from app.checkpoint import Ack, Backoff, Metadata
 from tests.end_to_end import service
 from tests.end_to_end.effects import effects
 from tests.faults import failpoints
+from tests.faults.misdeeds import block, misbehave
 
 app: faust.App = service.app
 checkpoint = service.checkpoint
 BACKOFF = Backoff(min=0.02, max=0.02)
 
+if "REBALANCE_TIMEOUT" in os.environ:
+    app.conf.broker_rebalance_timeout = float(os.environ["REBALANCE_TIMEOUT"])
 if "FAILPOINTS" in os.environ:
     failpoints.install(os.environ["FAILPOINTS"], service)
 
@@ -53,4 +57,33 @@ async def fallible_transactional(
     await service.start(payload, metadata)
     await affect(session, metadata)
     fail(payload, metadata)
+    return service.finish(payload, metadata)
+
+
+def block_if_told_to(payload: dict[str, Any]) -> None:
+    """Stand still where this process was started to do so."""
+    if payload["does"] == "block" and "BLOCKS" in os.environ:
+        block(until=service.mended)
+
+
+@app.agent(service.topic("awkward"))
+@checkpoint(max_retries=1, backoff=BACKOFF, timeout=0.3, breaker=None)
+async def awkward(payload: dict[str, Any], metadata: Metadata) -> Ack:
+    """Do what no handler should."""
+    await service.start(payload, metadata)
+    await misbehave(payload["does"], None, mended=service.mended)
+    block_if_told_to(payload)
+    return service.finish(payload, metadata)
+
+
+@app.agent(service.topic("awkward_transactional"))
+@checkpoint(max_retries=1, backoff=BACKOFF, timeout=0.3, breaker=None, transactional=True)
+async def awkward_transactional(
+    payload: dict[str, Any], metadata: Metadata, session: AsyncSession
+) -> Ack:
+    """Have an effect, and then do what no handler should."""
+    await service.start(payload, metadata)
+    await affect(session, metadata)
+    await misbehave(payload["does"], session, mended=service.mended)
+    block_if_told_to(payload)
     return service.finish(payload, metadata)
