@@ -368,6 +368,25 @@ async def test_an_attempt_that_fails_is_not_held_against_its_event(tables: Datab
     assert await service.events() == [0]
 
 
+async def test_who_is_cancelled_blames_nobody(tables: Database) -> None:
+    """A handler that outlasts the grace time of one deploy after another is slow, and no killer."""
+    service = Service(tables)
+    await Life(service).settle(0)
+    service.seconds, service.side_by_side = 60.0, 0
+    life = Life(service)
+    settling = asyncio.create_task(life.settle(1))
+
+    async def begun() -> None:
+        assert service.side_by_side == 1
+
+    await eventually_async(begun)
+    assert await service.column(text(ALONE)) == [1]
+    settling.cancel()
+    await asyncio.gather(settling, return_exceptions=True)
+    await life.end()
+    assert await service.column(select(LANES.c.starts)) == []
+
+
 async def test_topics_that_a_collation_merges_are_different_lanes(tables: Database) -> None:
     """A death in one says nothing of the other."""
     orders, capital = Service(tables, 0), Service(tables, topic="Orders")
