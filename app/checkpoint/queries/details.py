@@ -1,8 +1,9 @@
 """One event or failure as a whole."""
 
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, select
+from sqlalchemy import Select, Table, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.checkpoint.errors import NotFoundError
@@ -12,6 +13,7 @@ from app.checkpoint.records import EventRecord, FailureRecord
 
 RELATED_LIMIT = 100
 """Failures of one event that are named, the newest."""
+COLUMNS = {EVENTS: event_columns(whole=True), FAILURES: failure_columns(whole=True)}
 
 
 async def event(
@@ -22,7 +24,7 @@ async def event(
     Raises:
         NotFoundError: there is none, or it is not of these topics.
     """
-    row = await _row(connection, event_columns(whole=True), event_id, topics)
+    row = await _row(connection, EVENTS, event_id, topics)
     return EventRecord(**row, related=await _related(connection, FAILURES, EVENTS, event_id))
 
 
@@ -34,31 +36,39 @@ async def failure(
     Raises:
         NotFoundError: there is none, or it is not of these topics.
     """
-    row = await _row(connection, failure_columns(whole=True), failure_id, topics)
+    row = await _row(connection, FAILURES, failure_id, topics)
     return FailureRecord(**row, related=await _related(connection, EVENTS, FAILURES, failure_id))
 
 
 async def _row(
-    connection: AsyncConnection,
-    columns: list[ColumnElement[Any]],
-    row_id: int,
-    topics: frozenset[str] | None,
+    connection: AsyncConnection, table: Table, row_id: int, topics: frozenset[str] | None
 ) -> dict[str, Any]:
-    table: Table = columns[0].table
-    statement = select(*columns).where(table.c.id == row_id)
-    if topics is not None:
-        statement = statement.where(table.c.topic.in_(topics))
-    row = (await connection.execute(statement)).mappings().one_or_none()
+    statement = _one(table, has_topics=topics is not None)
+    found = await connection.execute(statement, {"row_id": row_id, "topics": topics})
+    row = found.mappings().one_or_none()
     if row is None:
         msg = f"{'event' if table is EVENTS else 'failure'} not found"
         raise NotFoundError(msg)
     return dict(row)
 
 
+@cache
+def _one(table: Table, *, has_topics: bool) -> Select[Any]:
+    statement = select(*COLUMNS[table]).where(table.c.id == bindparam("row_id"))
+    if has_topics:
+        statement = statement.where(table.c.topic.in_(bindparam("topics", expanding=True)))
+    return statement
+
+
 async def _related(
     connection: AsyncConnection, others: Table, table: Table, row_id: int
 ) -> list[int]:
-    identity = select(table.c.identity).where(table.c.id == row_id).scalar_subquery()
-    ids = select(others.c.id).where(others.c.identity == identity)
-    newest = ids.order_by(others.c.id.desc()).limit(RELATED_LIMIT)
-    return list((await connection.scalars(newest)).all())
+    newest = await connection.scalars(_newest(others, table), {"row_id": row_id})
+    return list(newest.all())
+
+
+@cache
+def _newest(others: Table, table: Table) -> Select[int]:
+    one = select(table.c.identity).where(table.c.id == bindparam("row_id"))
+    ids = select(others.c.id).where(others.c.identity == one.scalar_subquery())
+    return ids.order_by(others.c.id.desc()).limit(RELATED_LIMIT)

@@ -1,8 +1,19 @@
 """A filter as conditions on the columns of a table, the same on every database."""
 
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Table, and_, literal
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Dialect,
+    String,
+    Table,
+    TypeDecorator,
+    and_,
+    bindparam,
+    literal,
+)
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -18,6 +29,30 @@ EQUAL = (
     "partition",
 )
 EQUAL_IN_FAILURES = (*EQUAL, "error_class", "fingerprint")
+VALUES = (*EQUAL_IN_FAILURES, "since", "until", "error_text", "topics")
+"""What of a filter stands as a parameter in its conditions, by the same name."""
+
+
+class Shape(NamedTuple):
+    """What of a filter its conditions depend on: few differ, so statements are made only once."""
+
+    given: frozenset[str]
+    """The values that there are."""
+    status: str
+
+
+class _SortKey(TypeDecorator[datetime]):
+    """A time, as events are sorted by it."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(
+        self,
+        value: datetime | None,
+        dialect: Dialect,  # noqa: ARG002 - SQLAlchemy's signature
+    ) -> int:
+        return sort_key(value)
 
 
 class position(FunctionElement[int]):  # noqa: N801 - stands in SQL like a function
@@ -39,43 +74,58 @@ def _position_postgresql(element: position, compiler: SQLCompiler, **options: An
     return f"strpos({compiler.process(element.clauses, **options)})"
 
 
-def event_conditions(where: Filter) -> dict[str, Condition]:
+def values_of(where: Filter) -> dict[str, Any]:
+    """Return the values of the parameters in a filter's conditions."""
+    values = {name: getattr(where, name) for name in VALUES}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def shape_of(where: Filter) -> Shape:
+    """Return what the conditions depend on."""
+    return Shape(given=frozenset(values_of(where)), status=where.status)
+
+
+def event_conditions(shape: Shape) -> dict[str, Condition]:
     """Return the conditions on an event by what they are about."""
-    conditions = _equal(EVENTS, where, EQUAL)
+    conditions = _equal(EVENTS, shape, EQUAL)
     times: list[Condition] = []
-    if where.since is not None:
-        times.append(EVENTS.c.sort_key >= sort_key(where.since))
-    if where.until is not None:
-        times.append(EVENTS.c.sort_key < sort_key(where.until))
+    if "since" in shape.given:
+        times.append(EVENTS.c.sort_key >= bindparam("since", type_=_SortKey()))
+    if "until" in shape.given:
+        times.append(EVENTS.c.sort_key < bindparam("until", type_=_SortKey()))
         times.append(EVENTS.c.sort_key > NO_TIME)
     if times:
         conditions["sort_key"] = and_(*times)
     return conditions
 
 
-def failure_conditions(where: Filter) -> dict[str, Condition]:
+def failure_conditions(shape: Shape) -> dict[str, Condition]:
     """Return the conditions on a failure by what they are about."""
-    conditions = _equal(FAILURES, where, EQUAL_IN_FAILURES)
-    if where.since is not None:
-        conditions["since"] = FAILURES.c.last_failed_at >= where.since
-    if where.until is not None:
-        conditions["until"] = FAILURES.c.last_failed_at < where.until
-    if where.error_text is not None:
-        conditions["error_text"] = position(FAILURES.c.error_message, where.error_text) > 0
-    if where.status != "all":
-        claim = where.status if where.status in {"open", "retrying"} else None
-        stored = "open" if claim or where.status == "unresolved" else where.status
+    conditions = _equal(FAILURES, shape, EQUAL_IN_FAILURES)
+    if "since" in shape.given:
+        conditions["since"] = FAILURES.c.last_failed_at >= bindparam("since")
+    if "until" in shape.given:
+        conditions["until"] = FAILURES.c.last_failed_at < bindparam("until")
+    if "error_text" in shape.given:
+        part = bindparam("error_text", type_=String())
+        conditions["error_text"] = position(FAILURES.c.error_message, part) > 0
+    if shape.status != "all":
+        claim = shape.status if shape.status in {"open", "retrying"} else None
+        stored = "open" if claim or shape.status == "unresolved" else shape.status
         conditions["status"] = FAILURES.c.status == stored
         if claim:
             conditions["claim"] = literal(claim) == FAILURE_STATUS
     return conditions
 
 
-def _equal(table: Table, where: Filter, names: tuple[str, ...]) -> dict[str, Condition]:
-    wanted = {name: getattr(where, name) for name in names}
+def _equal(table: Table, shape: Shape, names: tuple[str, ...]) -> dict[str, Condition]:
     conditions: dict[str, Condition] = {
-        name: table.c[name] == value for name, value in wanted.items() if value is not None
+        name: table.c[name] == bindparam(name) for name in names if name in shape.given
     }
-    if where.topics is not None:
-        conditions["topics"] = table.c.topic.in_(where.topics)
+    if "topics" in shape.given:
+        conditions["topics"] = table.c.topic.in_(bindparam("topics", expanding=True))
     return conditions
+
+
+CONDITIONS = {EVENTS: event_conditions, FAILURES: failure_conditions}
+"""How the conditions on a row of each table are made."""

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.checkpoint import plans
 from app.checkpoint.errors import NotFoundError
 from app.checkpoint.models import FAILURES, ITEMS, OPERATIONS
-from app.checkpoint.queries.filters import failure_conditions
+from app.checkpoint.queries.filters import failure_conditions, shape_of, values_of
 from app.checkpoint.queries.rows import failure_columns
 from app.checkpoint.records import Actor, Count, FailureRecord, Operation, Plan
 
@@ -28,7 +28,8 @@ class Item(NamedTuple):
 def selection(plan: Plan, by: Actor, *, limit: int | None = None) -> Select[tuple[int]]:
     """Return the statement for the ids of the open failures that a plan means, oldest first."""
     statement = select(FAILURES.c.id).where(FAILURES.c.status == "open")
-    statement = statement.where(*failure_conditions(plan.filter).values())
+    statement = statement.where(*failure_conditions(shape_of(plan.filter)).values())
+    statement = statement.params(values_of(plan.filter))
     if plan.ids is not None:
         statement = statement.where(FAILURES.c.id.in_(plan.ids))
     if by.topics is not None:

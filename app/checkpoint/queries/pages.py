@@ -1,19 +1,25 @@
 """Pages and counts whose cost depends on neither the size of the table nor the page."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, case, func, select
+from sqlalchemy import Integer, Select, Table, bindparam, case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.checkpoint.queries.filters import Condition
-from app.checkpoint.queries.windows import LOOKUP_LIMIT, Window, newest_first, window
-from app.checkpoint.records import Count, Cursor
+from app.checkpoint.models import EVENTS, FAILURES
+from app.checkpoint.queries.filters import values_of
+from app.checkpoint.queries.rows import event_columns, failure_columns
+from app.checkpoint.queries.windows import LOOKUP_LIMIT, SHAPES, Window, newest_first, window
+from app.checkpoint.records import Count, Cursor, Filter
 
 SCAN_LIMIT = 2_000
 """Rows that one page looks through where no index answers the filter."""
 COUNT_LIMIT = 10_000
 """Rows at which counting ends."""
+COLUMNS = {EVENTS: event_columns(whole=False), FAILURES: failure_columns(whole=False)}
+NAMES = {table: [column.name for column in columns] for table, columns in COLUMNS.items()}
+"""The fields of a record, in the order of a row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,41 +33,51 @@ class Cut:
 
 
 async def page(
-    connection: AsyncConnection,
-    columns: list[ColumnElement[Any]],
-    conditions: dict[str, Condition],
-    cut: Cut,
+    connection: AsyncConnection, table: Table, where: Filter, cut: Cut
 ) -> tuple[list[dict[str, Any]], Cursor | None]:
-    """Return rows, newest first, and where to go on."""
-    table: Table = columns[0].table
-    found = await window(connection, table, conditions, cut.after)
+    """Return the fields of records, newest first, and where to go on."""
+    found = await window(connection, table, where, is_behind=cut.after is not None)
     size = _size(found, cut)
-    rows = found.rows(size)
-    ids = select(rows.c.id).where(rows.c.matches).order_by(*newest_first(rows.c))
-    ids_here = ids.limit(cut.limit + 1).offset(cut.offset).subquery()
-    statement = select(*columns, table.c.sort_key.label("cursor_key"))
-    joined = statement.join(ids_here, ids_here.c.id == table.c.id)
-    result = await connection.execute(joined.order_by(*newest_first(table.c)))
-    names = list(result.keys())
+    values = {"size": size, "limit": cut.limit + 1, "offset": cut.offset, "last": size - 1}
+    values |= values_of(where) | (cut.after._asdict() if cut.after else {})
+    rows = (await connection.execute(_listing(found), values)).all()
     # By mappings() it would take twice as long.
-    listed: list[dict[str, Any]] = [dict(zip(names, row, strict=True)) for row in result]
-    keys = [row.pop("cursor_key") for row in listed]
-    if len(listed) > cut.limit:
-        last = cut.limit - 1
-        return listed[:-1], Cursor(keys[last], listed[last]["id"])
-    return listed, await _end(connection, found, size)
+    listed = [dict(zip(NAMES[table], row, strict=False)) for row in rows[: cut.limit]]
+    if len(rows) > cut.limit:
+        last = rows[cut.limit - 1]
+        return listed, Cursor(last.cursor_key, last.id)
+    return listed, await _end(connection, found, values)
 
 
-async def count(
-    connection: AsyncConnection, table: Table, conditions: dict[str, Condition]
-) -> Count:
+async def count(connection: AsyncConnection, table: Table, where: Filter) -> Count:
     """Count rows, those at most that a bounded number of rows holds."""
-    found = await window(connection, table, conditions)
+    found = await window(connection, table, where)
     size = SCAN_LIMIT if found.filters else COUNT_LIMIT
-    rows = found.rows(size)
-    counts = select(func.count(), func.count(case((rows.c.matches, 1)))).select_from(rows)
-    seen, matching = (await connection.execute(counts)).one()
+    values = values_of(where) | {"size": size}
+    seen, matching = (await connection.execute(_counts(found), values)).one()
     return Count(count=matching, capped=seen >= size)
+
+
+@lru_cache(SHAPES)
+def _listing(found: Window) -> Select[Any]:
+    rows, table = found.rows(), found.table
+    ids = select(rows.c.id).where(rows.c.matches).order_by(*newest_first(rows.c))
+    limit, offset = (bindparam(name, type_=Integer()) for name in ("limit", "offset"))
+    here = ids.limit(limit).offset(offset).subquery()
+    statement = select(*COLUMNS[table], table.c.sort_key.label("cursor_key"))
+    return statement.join(here, here.c.id == table.c.id).order_by(*newest_first(table.c))
+
+
+@lru_cache(SHAPES)
+def _counts(found: Window) -> Select[int, int]:
+    rows = found.rows()
+    return select(func.count(), func.count(case((rows.c.matches, 1)))).select_from(rows)
+
+
+@lru_cache(SHAPES)
+def _last(found: Window) -> Select[int, int]:
+    rows = found.select(found.table.c.sort_key, found.table.c.id)
+    return rows.offset(bindparam("last", type_=Integer())).limit(1)
 
 
 def _size(found: Window, cut: Cut) -> int:
@@ -70,10 +86,9 @@ def _size(found: Window, cut: Cut) -> int:
     return SCAN_LIMIT if found.filters else cut.offset + cut.limit + 1
 
 
-async def _end(connection: AsyncConnection, found: Window, size: int) -> Cursor | None:
+async def _end(connection: AsyncConnection, found: Window, values: dict[str, Any]) -> Cursor | None:
     """Return the last row that was looked through, if there may be more behind it."""
     if found.is_lookup or not found.filters:
         return None
-    last = found.select(found.table.c.sort_key, found.table.c.id).offset(size - 1).limit(1)
-    row = (await connection.execute(last)).one_or_none()
+    row = (await connection.execute(_last(found), values)).one_or_none()
     return row and Cursor(*row)

@@ -1,11 +1,13 @@
 """Everything that operators and programs may read, with an engine apart from the agents'."""
 
+from sqlalchemy import Table
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
 from app.checkpoint.database import Database
-from app.checkpoint.models import FAILURES
+from app.checkpoint.models import EVENTS, FAILURES
 from app.checkpoint.queries import details, groups, pages, stats, trail
-from app.checkpoint.queries.filters import event_conditions, failure_conditions
 from app.checkpoint.queries.pages import Cut
-from app.checkpoint.queries.rows import event_columns, failure_columns
+from app.checkpoint.queries.windows import is_one_statement
 from app.checkpoint.records import (
     AuditEntry,
     Count,
@@ -30,6 +32,7 @@ class Reader:
     def __init__(self, database_url: str) -> None:
         self._database = Database(database_url, pool_size=POOL_SIZE, read_only=True)
         self._engine = self._database.engine
+        self._once = _without_transactions(self._database)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -48,9 +51,8 @@ class Reader:
     ) -> Page[EventRecord]:
         """Return events, newest first by their own time, those without one last."""
         cut = Cut(limit=limit, offset=offset, after=after)
-        columns, conditions = event_columns(whole=False), event_conditions(where)
-        async with self._engine.connect() as connection:
-            rows, following = await pages.page(connection, columns, conditions, cut)
+        async with self._connect(EVENTS, where) as connection:
+            rows, following = await pages.page(connection, EVENTS, where, cut)
         return Page(items=[EventRecord(**row) for row in rows], next=following)
 
     async def event(self, event_id: int, *, topics: frozenset[str] | None = None) -> EventRecord:
@@ -67,9 +69,8 @@ class Reader:
     ) -> Page[FailureRecord]:
         """Return failures, newest first by their event's time, those without one last."""
         cut = Cut(limit=limit, offset=offset, after=after)
-        columns, conditions = failure_columns(whole=False), failure_conditions(where)
-        async with self._engine.connect() as connection:
-            rows, following = await pages.page(connection, columns, conditions, cut)
+        async with self._connect(FAILURES, where) as connection:
+            rows, following = await pages.page(connection, FAILURES, where, cut)
         return Page(items=[FailureRecord(**row) for row in rows], next=following)
 
     async def failure(
@@ -85,19 +86,19 @@ class Reader:
 
     async def count_failures(self, where: Filter) -> Count:
         """Count failures; where no index answers the filter, among the newest ones only."""
-        async with self._engine.connect() as connection:
-            return await pages.count(connection, FAILURES, failure_conditions(where))
+        async with self._connect(FAILURES, where) as connection:
+            return await pages.count(connection, FAILURES, where)
 
     async def groups(
         self, *, limit: int, topics: frozenset[str] | None = None
     ) -> list[FailureGroup]:
         """Return the groups of unresolved failures, the one that failed last first."""
-        async with self._engine.connect() as connection:
+        async with self._once.connect() as connection:
             return await groups.groups(connection, limit=limit, topics=topics)
 
     async def stats(self, *, topics: frozenset[str] | None = None) -> Stats:
         """Count what there is of these topics among the newest rows."""
-        async with self._engine.connect() as connection:
+        async with self._once.connect() as connection:
             return await stats.stats(connection, topics=topics)
 
     async def audit(
@@ -116,3 +117,15 @@ class Reader:
                 connection, cut, subject=subject, subject_id=subject_id
             )
         return Page(items=entries, next=following)
+
+    def _connect(self, table: Table, where: Filter) -> AsyncConnection:
+        is_one = is_one_statement(table, where)
+        return (self._once if is_one else self._engine).connect()
+
+
+def _without_transactions(database: Database) -> AsyncEngine:
+    """Return an engine for reads of one statement, which sees one state of the tables by itself."""
+    if database.dialect != "postgresql":
+        # MariaDB would be told so each time; SQLite has no round trips that could be saved.
+        return database.engine
+    return database.engine.execution_options(isolation_level="AUTOCOMMIT")

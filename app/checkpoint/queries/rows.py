@@ -1,5 +1,7 @@
 """What is read of one event, failure or act, and what the records leave out."""
 
+from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Label, Table, and_, case, func, literal
@@ -85,12 +87,14 @@ FAILURE_STATUS: ColumnElement[str] = case(
 """The status as it is told: an open failure whose claim is fresh is being retried."""
 
 
-def event_columns(*, whole: bool) -> list[ColumnElement[Any]]:
+@cache
+def event_columns(*, whole: bool) -> Sequence[ColumnElement[Any]]:
     """Return the fields of an EventRecord; unless `whole`, without a large payload."""
     return [EVENTS.c[name] for name in EVENT_FIELDS] + _payload(EVENTS, whole=whole)
 
 
-def failure_columns(*, whole: bool) -> list[ColumnElement[Any]]:
+@cache
+def failure_columns(*, whole: bool) -> Sequence[ColumnElement[Any]]:
     """Return the fields of a FailureRecord; unless `whole`, without a large payload."""
     columns: list[ColumnElement[Any]] = [FAILURES.c[name] for name in FAILURE_FIELDS]
     columns += [FAILURES.c.metadata.label("origin"), FAILURE_STATUS.label("status")]

@@ -2,9 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any, TypeAlias
 
-from sqlalchemy import Row, func, literal, select, union_all
+from sqlalchemy import CompoundSelect, Row, Select, func, literal, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.checkpoint.models import EVENTS, FAILURES
@@ -19,14 +20,18 @@ FAILURES_LIMIT = 500
 """Failures of each stored status that are counted, those at the head of their list."""
 STORED = {"open": ("open", "retrying"), "resolved": ("resolved",), "discarded": ("discarded",)}
 """What each stored status is told as."""
+EVENT = "event"
+"""What stands in the place of a status for events."""
 
 Rows: TypeAlias = Sequence[Row[Any]]
 
 
 async def stats(connection: AsyncConnection, *, topics: frozenset[str] | None) -> Stats:
     """Count what these topics have among the newest rows."""
-    events = (await connection.execute(_events())).all()
-    failures = (await connection.execute(_failures())).all()
+    # In one statement, so that they are of one state of the tables.
+    rows = (await connection.execute(_counts())).all()
+    events = [row for row in rows if row.status == EVENT]
+    failures = [row for row in rows if row.status != EVENT]
     unresolved = [row for row in failures if row.status in STORED["open"]]
     return Stats(
         events=_count(events, topics, capped=_total(events) >= EVENTS_LIMIT),
@@ -38,21 +43,23 @@ async def stats(connection: AsyncConnection, *, topics: frozenset[str] | None) -
     )
 
 
-def _events() -> Any:
-    newest = select(EVENTS.c.topic, EVENTS.c.agent).order_by(EVENTS.c.id.desc())
-    rows = newest.limit(EVENTS_LIMIT).subquery()
-    return select(*rows.c, func.count().label("number")).group_by(*rows.c)
+@cache
+def _counts() -> CompoundSelect[Any]:
+    columns = [EVENTS.c.topic, EVENTS.c.agent]
+    events = select(literal(EVENT).label("status"), *columns).order_by(EVENTS.c.id.desc())
+    return union_all(_numbers(events.limit(EVENTS_LIMIT)), *map(_failures, STORED))
 
 
-def _failures() -> Any:
+def _failures(stored: str) -> Select[Any]:
     columns = [FAILURE_STATUS.label("status"), FAILURES.c.topic, FAILURES.c.agent]
-    each = []
-    for stored in STORED:
-        rows = backwards(select(*columns), FAILURES, ["status"], *ORDER)
-        rows = rows.where(equal([FAILURES.c.status], [literal(stored)]))
-        newest = rows.limit(FAILURES_LIMIT).subquery()
-        each.append(select(*newest.c, func.count().label("number")).group_by(*newest.c))
-    return union_all(*each)
+    rows = backwards(select(*columns), FAILURES, ["status"], *ORDER)
+    rows = rows.where(equal([FAILURES.c.status], [literal(stored)]))
+    return _numbers(rows.limit(FAILURES_LIMIT))
+
+
+def _numbers(newest: Select[Any]) -> Select[Any]:
+    rows = newest.subquery()
+    return select(*rows.c, func.count().label("number")).group_by(*rows.c)
 
 
 def _by_status(rows: Rows, topics: frozenset[str] | None) -> dict[str, Count]:

@@ -1,8 +1,10 @@
 """What operators did, as the audit tells it."""
 
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Integer, Select, bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.checkpoint.models import AUDIT
@@ -10,6 +12,7 @@ from app.checkpoint.queries.pages import SCAN_LIMIT
 from app.checkpoint.records import AuditEntry, Cursor
 
 FIELDS = tuple(AuditEntry.__dataclass_fields__)
+SUBJECT = ("subject", "subject_id")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,24 +29,38 @@ async def audit(
     connection: AsyncConnection, cut: Cut, *, subject: str | None, subject_id: int | None
 ) -> tuple[list[AuditEntry], Cursor | None]:
     """Return entries, newest first, and where to go on."""
-    wanted = {"subject": subject, "subject_id": subject_id}
-    equal = {name: value for name, value in wanted.items() if value is not None}
-    looked_at = select(AUDIT.c.id, AUDIT.c.topic, *[AUDIT.c[name] for name in wanted])
-    if cut.before is not None:
-        looked_at = looked_at.where(AUDIT.c.id < cut.before)
-    if len(equal) == len(wanted):
-        # Both together have an index.
-        looked_at = looked_at.filter_by(**equal)
-    rows = looked_at.order_by(AUDIT.c.id.desc()).limit(SCAN_LIMIT).subquery()
-    ids = select(rows.c.id).filter_by(**equal).order_by(rows.c.id.desc()).limit(cut.limit + 1)
+    wanted = {"subject": subject, "subject_id": subject_id, "before": cut.before}
+    values: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
     if cut.topics is not None:
-        ids = ids.where(rows.c.topic.in_(cut.topics))
-    here = ids.subquery()
-    statement = select(*[AUDIT.c[name] for name in FIELDS]).join(here, here.c.id == AUDIT.c.id)
-    found = await connection.execute(statement.order_by(AUDIT.c.id.desc()))
+        values["topics"] = cut.topics
+    statement, ends = _statements(frozenset(values))
+    found = await connection.execute(statement, values | {"limit": cut.limit + 1})
     entries = [AuditEntry(**row) for row in found.mappings()]
     if len(entries) > cut.limit:
         return entries[:-1], Cursor(0, entries[-2].id)
-    ends = select(func.count(), func.min(rows.c.id)).select_from(rows)
-    seen, last = (await connection.execute(ends)).one()
+    seen, last = (await connection.execute(ends, values)).one()
     return entries, Cursor(0, last) if seen == SCAN_LIMIT else None
+
+
+@cache
+def _statements(given: frozenset[str]) -> tuple[Select[Any], Select[int, int]]:
+    """Return what lists the entries, and what tells how many were looked through, and the last."""
+    rows = _looked_at(given).subquery()
+    matching = [rows.c[name] == bindparam(name) for name in SUBJECT if name in given]
+    ids = select(rows.c.id).where(*matching).order_by(rows.c.id.desc())
+    if "topics" in given:
+        ids = ids.where(rows.c.topic.in_(bindparam("topics", expanding=True)))
+    here = ids.limit(bindparam("limit", type_=Integer())).subquery()
+    entries = select(*[AUDIT.c[name] for name in FIELDS]).join(here, here.c.id == AUDIT.c.id)
+    ends = select(func.count(), func.min(rows.c.id)).select_from(rows)
+    return entries.order_by(AUDIT.c.id.desc()), ends
+
+
+def _looked_at(given: frozenset[str]) -> Select[Any]:
+    rows = select(AUDIT.c.id, AUDIT.c.topic, *[AUDIT.c[name] for name in SUBJECT])
+    if "before" in given:
+        rows = rows.where(AUDIT.c.id < bindparam("before"))
+    if given.issuperset(SUBJECT):
+        # Both together have an index.
+        rows = rows.where(*[AUDIT.c[name] == bindparam(name) for name in SUBJECT])
+    return rows.order_by(AUDIT.c.id.desc()).limit(SCAN_LIMIT)

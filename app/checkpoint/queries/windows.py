@@ -2,26 +2,28 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, cast
 
 from sqlalchemy import (
     BinaryExpression,
     ColumnElement,
+    Integer,
     Select,
     Subquery,
     Table,
     and_,
+    bindparam,
     func,
-    literal,
     select,
     true,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.checkpoint.models import EVENTS, FAILURES
-from app.checkpoint.queries.filters import Condition
+from app.checkpoint.queries.filters import CONDITIONS, Condition, Shape, shape_of, values_of
 from app.checkpoint.queries.indexes import Columns, along, backwards, below, equal
-from app.checkpoint.records import Cursor
+from app.checkpoint.records import Filter
 
 LOOKUP_LIMIT = 1_000
 """Rows of one entity or content up to which all of them are looked through."""
@@ -35,11 +37,16 @@ WALKS = {
     FAILURES: (("entity_id",), ("status", "fingerprint"), ("status",), ()),
 }
 """What has an index that goes on in the order of a list, the best one first."""
+SHAPES = 512
+"""Statements of each kind that are kept for other values."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Window:
-    """What to look through: all rows along an index, or those that a lookup has found."""
+    """What to look through: all rows along an index, or those that a lookup has found.
+
+    Of values, it holds parameters: those of a filter, and `sort_key` and `id` of a cursor.
+    """
 
     table: Table
     same: Sequence[str]
@@ -51,10 +58,11 @@ class Window:
     is_lookup: bool = False
     """Whether it is known to be no more than LOOKUP_LIMIT rows, which are in no order."""
 
-    def rows(self, size: int) -> Subquery:
-        """Return id and sort_key of the first rows, and which of them the filters match."""
+    def rows(self) -> Subquery:
+        """Return id and sort_key of the first `size` rows, and which the filters match."""
         matches = and_(true(), *self.filters).label("matches")
-        return self.select(self.table.c.id, self.table.c.sort_key, matches).limit(size).subquery()
+        rows = self.select(self.table.c.id, self.table.c.sort_key, matches)
+        return rows.limit(bindparam("size", type_=Integer())).subquery()
 
     def select(self, *columns: ColumnElement[Any]) -> Select[Any]:
         """Return some columns of all rows."""
@@ -70,39 +78,44 @@ def newest_first(columns: Any) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
 
 
 async def window(
-    connection: AsyncConnection,
-    table: Table,
-    conditions: dict[str, Condition],
-    after: Cursor | None = None,
+    connection: AsyncConnection, table: Table, where: Filter, *, is_behind: bool = False
 ) -> Window:
-    """Return the rows behind a cursor that have to be looked through."""
+    """Return the rows, all or those behind a cursor, that have to be looked through."""
+    shape = shape_of(where)
     for name in LOOKUPS[table]:
-        if name in conditions and await _is_rare(connection, table, name, conditions[name]):
-            return _lookup(table, name, conditions, after)
-    same = next(names for names in WALKS[table] if conditions.keys() >= set(names))
-    return _walk(table, same, conditions, after)
+        if name in shape.given and await _is_rare(connection, table, name, where):
+            return _lookup(table, name, shape, is_behind=is_behind)
+    return _walk(table, shape, is_behind=is_behind)
 
 
-def _lookup(
-    table: Table, name: str, conditions: dict[str, Condition], after: Cursor | None
-) -> Window:
+def is_one_statement(table: Table, where: Filter) -> bool:
+    """Return whether one statement answers all: no row has to be looked up or looked through."""
+    shape = shape_of(where)
+    has_lookup = not shape.given.isdisjoint(LOOKUPS[table])
+    return not has_lookup and not _walk(table, shape, is_behind=False).filters
+
+
+@lru_cache(SHAPES)
+def _lookup(table: Table, name: str, shape: Shape, *, is_behind: bool) -> Window:
+    conditions = CONDITIONS[table](shape)
     filters = [one for key, one in conditions.items() if key != name]
-    if after is not None:
-        filters.append(_behind(table, after))
+    if is_behind:
+        filters.append(_behind(table))
     return Window(
         table=table, same=[name], along=[conditions[name]], filters=filters, is_lookup=True
     )
 
 
-def _walk(
-    table: Table, same: Sequence[str], conditions: dict[str, Condition], after: Cursor | None
-) -> Window:
+@lru_cache(SHAPES)
+def _walk(table: Table, shape: Shape, *, is_behind: bool) -> Window:
+    conditions = CONDITIONS[table](shape)
+    same = next(names for names in WALKS[table] if conditions.keys() >= set(names))
     values = [_value(conditions[name]) for name in same]
     bounds: list[Condition] = []
     if same:
         bounds.append(equal([table.c[name] for name in same], values))
-    if after is not None:
-        bounds.append(_behind(table, after, same, values))
+    if is_behind:
+        bounds.append(_behind(table, same, values))
     return Window(
         table=table,
         same=same,
@@ -111,12 +124,10 @@ def _walk(
     )
 
 
-def _behind(
-    table: Table, after: Cursor, same: Sequence[str] = (), values: Columns = ()
-) -> Condition:
-    time, row = table.c.sort_key, table.c.id
-    place = [literal(after.sort_key, time.type), literal(after.id, row.type)]
-    return below([*(table.c[name] for name in same), time, row], [*values, *place])
+def _behind(table: Table, same: Sequence[str] = (), values: Columns = ()) -> Condition:
+    columns = [table.c[name] for name in ORDER]
+    place = [bindparam(column.name, type_=column.type) for column in columns]
+    return below([*(table.c[name] for name in same), *columns], [*values, *place])
 
 
 def _value(condition: Condition) -> ColumnElement[Any]:
@@ -124,11 +135,13 @@ def _value(condition: Condition) -> ColumnElement[Any]:
     return cast("BinaryExpression[bool]", condition).right
 
 
-async def _is_rare(
-    connection: AsyncConnection, table: Table, name: str, condition: Condition
-) -> bool:
-    some = (
-        along(select(table.c.id), table, name).where(condition).limit(LOOKUP_LIMIT + 1).subquery()
-    )
-    found = await connection.scalar(select(func.count()).select_from(some))
+async def _is_rare(connection: AsyncConnection, table: Table, name: str, where: Filter) -> bool:
+    found = await connection.scalar(_count_some(table, name), values_of(where))
     return bool(found is not None and found <= LOOKUP_LIMIT)
+
+
+@lru_cache(SHAPES)
+def _count_some(table: Table, name: str) -> Select[int]:
+    [condition] = CONDITIONS[table](Shape(given=frozenset({name}), status="all")).values()
+    some = along(select(table.c.id), table, name).where(condition).limit(LOOKUP_LIMIT + 1)
+    return select(func.count()).select_from(some.subquery())
