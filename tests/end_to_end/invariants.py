@@ -39,7 +39,8 @@ def check_commits(
 
 def check_effects(produced: Iterable[Produced], effects: Iterable[Place]) -> None:
     """I3: each of these messages has had its effect exactly once."""
-    assert Counter(effects) == Counter(message.place for message in produced)
+    wanted = Counter(message.place for message in produced)
+    assert Counter(effects) == wanted, "effects are missing, or there twice"
 
 
 def check_order(produced: Iterable[Produced], journal: Iterable[Entry]) -> None:

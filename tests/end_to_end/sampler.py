@@ -38,6 +38,11 @@ class Sampler:
         self._thread.join()
         self.check()
 
+    @property
+    def found(self) -> bool:
+        """Whether there is something that `check` raises."""
+        return self._error is not None
+
     def check(self) -> None:
         """Raise what has been found so far."""
         if self._error is not None:

@@ -24,7 +24,7 @@ RECOVERY_LIMIT = 60.0
 def start(stage: Stage, **environ: str) -> Worker:
     """Start a worker that is taken for dead soon after its death."""
     environ.setdefault("SESSION_TIMEOUT", str(SESSION_SECONDS))
-    return stage.start(service="tests.faults.service", ready=False, **environ)
+    return stage.start(ready=False, web=False, service="tests.faults.service", **environ)
 
 
 def produce(stage: Stage, mode: str, *, seconds: float = SECONDS) -> None:
