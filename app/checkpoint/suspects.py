@@ -98,13 +98,13 @@ class Suspects:
     ) -> Progress:
         suspicion = self._suspicions[lane]
         starts = suspicion.proven(records[0])
-        started = time.monotonic()
         if starts and _is_set_aside(pipeline, records[0], starts):
-            progress = await pipeline.set_aside(lane, records[0], ProcessDiedError(starts))
+            settled = pipeline.set_aside(lane, records[0], ProcessDiedError(starts))
         else:
             await self._hold(lane, suspicion.blame(records))
-            started = time.monotonic()
-            progress = await pipeline.settle(lane, records)
+            settled = pipeline.settle(lane, records)
+        started = time.monotonic()
+        progress = await settled
         suspicion.survived(records, progress, time.monotonic() - started)
         return progress
 
