@@ -444,7 +444,7 @@ async def test_each_of_two_killers_in_two_partitions_is_found(tables: Database) 
     assert await service.events() == sorted(2 * [0, 1, 2, 4, 5])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(
     killers=st.sets(st.integers(0, 15), min_size=1, max_size=2),
     batches=st.lists(st.integers(1, 16), min_size=1, max_size=4),
