@@ -80,9 +80,13 @@ def failed(stage: Stage) -> list[Place]:
     return [Place._make(row) for row in stage.fetch(select(*columns))]
 
 
-def in_flight(stage: Stage) -> set[Place]:
-    """Return where the events lie that have been begun and are not settled."""
-    return set(stage.runs()) - stage.settled()
+def wait_until_in_flight(stage: Stage) -> None:
+    """Return once an event has been begun that is not settled: not so just after a failed probe."""
+
+    def begun() -> None:
+        assert set(stage.runs()) - stage.settled(), "no event was in flight"
+
+    eventually(begun, timeout=60)
 
 
 def check(stage: Stage, mode: str, *, workers: int, runs: int) -> None:
@@ -115,7 +119,7 @@ def test_an_outage_pauses_the_agent_until_it_is_over(stage: Stage, mode: str) ->
     assert checks.pop("agents") == f"{SERVICE}.{mode} is paused: {error}"
     assert set(checks.values()) == {"ok"}
     wait_until_probed(stage, 20)
-    assert in_flight(stage), "no event was in flight"
+    wait_until_in_flight(stage)
     runs, back = stage.runs().total(), time.monotonic()
     stage.mended.set()
     assert set(readiness(worker, 200).values()) == {"ok"}
@@ -140,8 +144,7 @@ def test_a_worker_may_be_killed_while_its_agent_is_paused(stage: Stage) -> None:
     produce(stage, mode)
     first = stage.start(service=SERVICE, SESSION_TIMEOUT="1", PROBE_SECONDS=LONG)
     wait_until_paused(first)
-    held = in_flight(stage)
-    assert held, "no event was in flight"
+    wait_until_in_flight(stage)
     first.kill()
     second = stage.start(service=SERVICE, SESSION_TIMEOUT="1")
     wait_until_paused(second)
@@ -165,7 +168,7 @@ def test_a_paused_worker_that_is_told_to_end_does_so_at_once(stage: Stage) -> No
     produce(stage, mode)
     first = stage.start(service=SERVICE, GRACE=LONG, PROBE_SECONDS=LONG)
     wait_until_paused(first)
-    assert in_flight(stage), "no event was in flight"
+    wait_until_in_flight(stage)
     assert first.end() == 0
     assert len(failed(stage)) == BUDGET
     stage.mended.set()
