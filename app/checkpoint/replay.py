@@ -206,8 +206,15 @@ class _Audit:
 
 
 def _event(row: Row[Any], edited: bytes | None) -> Event:
-    """Return a stored event as it came, or with another value: it is the same event."""
+    """Return a stored event as it came, or with another value: it is the same event.
+
+    Raises:
+        ReplayError: its value could not be stored, and there is no other.
+    """
     stored = row.payload.encode() if row.payload is not None else row.payload_raw
+    if stored is None and row.checksum is not None and edited is None:
+        msg = "its payload was too large: raise max_allowed_packet, and send the event again"
+        raise ReplayError(msg)
     value = stored if edited is None else edited
     headers, timestamp = (
         failures.parse_origin(row.metadata) if "metadata" in row._fields else ((), None)

@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -12,15 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import make_url, select
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.checkpoint import Ack, Checkpoint, Metadata, ack
+from app.checkpoint import Ack, Checkpoint, Metadata, ReplayError, ack
 from app.checkpoint.database import Database
 from app.checkpoint.decorator import Checkpointed
 from app.checkpoint.events import Headers
 from app.checkpoint.models import EventRow, FailureRow
 from app.checkpoint.testing import database, process
-from tests.payloads import MESSAGES, PAYLOADS
-from tests.servers import PostgreSQL
+from tests.checkpoint.desk import OPERATOR, Desk
+from tests.payloads import MEGABYTE, MESSAGES, PAYLOADS
+from tests.servers import MariaDB, PostgreSQL
 
 checkpoint = Checkpoint("sqlite:///:memory:", max_retries=0)
 
@@ -41,6 +43,13 @@ async def accept_bytes(_: bytes | None, metadata: Metadata) -> Ack:
 async def refuse(_: bytes | None, metadata: Metadata) -> Ack:
     """Fail at everything."""
     raise LookupError(metadata.offset)
+
+
+@checkpoint(decode=bytes, transactional=True)
+async def accept_in_transaction(_: bytes | None, metadata: Metadata, session: AsyncSession) -> Ack:
+    """Acknowledge everything, and do something in its transaction."""
+    await session.execute(select(1))
+    return ack(metadata.offset, 0)
 
 
 HANDLERS = [accept_json, accept_bytes, refuse]
@@ -142,6 +151,56 @@ async def _check(url: str, sent: list[bytes]) -> None:
                 assert given_back[checksum(value)] == value
 
 
+@pytest.fixture
+def small_packets(mariadb: MariaDB) -> Iterator[None]:
+    """Let MariaDB take no more bytes at once than it does as installed."""
+    [[usual]] = mariadb.execute("SELECT @@max_allowed_packet")
+    mariadb.execute("SET GLOBAL max_allowed_packet = 16777216")
+    yield
+    mariadb.execute(f"SET GLOBAL max_allowed_packet = {usual}")
+
+
+@pytest.mark.parametrize(
+    ("value", "fits"),
+    [
+        pytest.param(b'"' + b"x" * 15 * MEGABYTE + b'"', True, id="just fits"),
+        pytest.param(b"x" * 15 * MEGABYTE, True, id="bytes that just fit"),
+        pytest.param(b'"' + b"\\\\" * 5 * MEGABYTE + b'"', False, id="does not once it is quoted"),
+        pytest.param(b'"' + b"x" * 20 * MEGABYTE + b'"', False, id="too large"),
+        pytest.param(b"x" * 40 * MEGABYTE, False, id="bytes that are too large"),
+    ],
+)
+@pytest.mark.usefixtures("small_packets")
+async def test_what_is_too_large_for_the_server_is_a_failure(
+    mariadb_url: str, value: bytes, *, fits: bool
+) -> None:
+    """Its partition goes on, and the value stays with the broker: no row can hold it."""
+    async with database(mariadb_url) as tables, asyncio.timeout(60):
+        for agent in (*HANDLERS, accept_in_transaction):
+            result = await process(agent, value, into=tables)
+            succeeds = fits and accepts(agent, value)
+            assert result.outcome == ("acknowledged" if succeeds else "failed")
+            [row] = await rows_of(tables, EventRow if succeeds else FailureRow, agent)
+            assert row.checksum == checksum(value)
+            assert value_in(row) == (value if fits else None)
+
+
+@pytest.mark.usefixtures("small_packets")
+async def test_an_event_that_was_too_large_can_be_retried_with_another_value(
+    mariadb_url: str,
+) -> None:
+    """Its own is not there, and must not be taken for a null value."""
+    async with Desk(mariadb_url).opened() as desk:
+        failure_id = await desk.fail(b"x" * 20 * MEGABYTE, "transactional")
+        for run in (desk.replay.retry, desk.replay.dry_run):
+            with pytest.raises(ReplayError, match="raise max_allowed_packet"):
+                await run(failure_id, by=OPERATOR)
+        assert desk.seen == []
+        assert (await desk.failure(failure_id)).status == "open"
+        again = await desk.replay.retry(failure_id, by=OPERATOR, payload=b"{}")
+        assert again.outcome == "acknowledged"
+
+
 async def test_json_that_is_too_deep_for_the_server_is_kept_as_bytes(
     postgresql: PostgreSQL, postgresql_url: str
 ) -> None:
@@ -160,7 +219,9 @@ async def test_json_that_is_too_deep_for_the_server_is_kept_as_bytes(
 
 def accepts(agent: Checkpointed, value: bytes | None) -> bool:
     """Return whether an agent acknowledges a value."""
-    return agent is accept_bytes or (agent is accept_json and (value is None or is_json(value)))
+    if agent is accept_json:
+        return value is None or is_json(value)
+    return agent is not refuse
 
 
 def is_json(value: bytes | None) -> bool:

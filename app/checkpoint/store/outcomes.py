@@ -24,6 +24,7 @@ from app.checkpoint.models import (
 )
 from app.checkpoint.outcomes import Ack, Skip
 from app.checkpoint.queries import Known
+from app.checkpoint.store import packets
 
 Row = dict[str, Any]
 
@@ -86,8 +87,11 @@ async def _insert_events(connection: AsyncConnection, rows: list[Row], *, all_ne
         arrays = tuple(list(column) for column in columns)
         statement = _insert_events_postgresql(tuple(rows[0]), all_new=all_new)
         await connection.exec_driver_sql(statement, arrays)
-    else:
-        await connection.execute(_insert_events_statement(dialect, all_new=all_new), rows)
+        return
+    if dialect == "mysql":
+        for row in rows:
+            await packets.check_size(connection, row)
+    await connection.execute(_insert_events_statement(dialect, all_new=all_new), rows)
 
 
 @cache
@@ -127,7 +131,7 @@ async def _resolve_failures(connection: AsyncConnection, identities: list[bytes]
 async def _save_failures(connection: AsyncConnection, rows: list[Row]) -> None:
     if connection.dialect.name != "postgresql":
         for row in rows:
-            await _save_failure(connection, row)
+            await _save_failure(connection, await _that_fits(connection, row))
         return
     try:
         async with connection.begin_nested():
@@ -139,6 +143,18 @@ async def _save_failures(connection: AsyncConnection, rows: list[Row]) -> None:
         # Its `json` may refuse what the decoder took, by its depth for one. Bytes it always takes.
         for row in rows:
             await _save_failure(connection, row | _as_bytes(row["payload"], row["payload_raw"]))
+
+
+async def _that_fits(connection: AsyncConnection, row: Row) -> Row:
+    """Return a row of a failure, without its payload if the server does not take it with it."""
+    if connection.dialect.name != "mysql":
+        return row
+    try:
+        await packets.check_size(connection, row)
+    except packets.TooLargeError:
+        # No other row could hold it either: it stays with the broker, and the checksum tells of it.
+        return row | {"payload": None, "payload_raw": None}
+    return row
 
 
 def _as_bytes(payload: str | None, raw: bytes | None) -> Row:
