@@ -15,9 +15,10 @@ PRODUCER = 0
 
 
 class MockKafka:
-    """One broker, in this process and in memory."""
+    """A cluster in this process and in memory, of one broker unless told otherwise."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, brokers: int = 1) -> None:
+        self._brokers = brokers
         # The wheel brings its own library, which Python's interface does not show whole.
         folder = Path(confluent_kafka.__file__).parents[1] / "confluent_kafka.libs"
         [library] = folder.glob("librdkafka-*.so*")
@@ -39,6 +40,20 @@ class MockKafka:
             self._cluster, ctypes.c_int16(OFFSET_COMMIT), ctypes.c_size_t(times), errors
         )
 
+    def move_leader(self, log: Log, *, broker: int) -> None:
+        """Have another broker, numbered from 1, hold the first partition of a log."""
+        error = self._library.rd_kafka_mock_partition_set_leader(
+            self._cluster, log.topic.encode(), ctypes.c_int32(0), ctypes.c_int32(broker)
+        )
+        assert not error
+
+    def move_coordinator(self, log: Log, *, broker: int) -> None:
+        """Have another broker coordinate the group of a log."""
+        error = self._library.rd_kafka_mock_coordinator_set(
+            self._cluster, b"group", log.group.encode(), ctypes.c_int32(broker)
+        )
+        assert not error
+
     def committed(self, log: Log) -> int:
         """Return the offset that a log's group has committed of its first partition."""
         settings = {"bootstrap.servers": self.bootstrap, "group.id": log.group, "log_level": 0}
@@ -53,7 +68,8 @@ class MockKafka:
             self._library.rd_kafka_new(PRODUCER, None, error, ctypes.c_size_t(len(error)))
         )
         assert self._client, error.value
-        self._cluster = ctypes.c_void_p(self._library.rd_kafka_mock_cluster_new(self._client, 1))
+        cluster = self._library.rd_kafka_mock_cluster_new(self._client, self._brokers)
+        self._cluster = ctypes.c_void_p(cluster)
         assert self._cluster
         return self
 

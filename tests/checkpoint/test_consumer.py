@@ -396,7 +396,14 @@ async def test_events_that_kafka_has_deleted_hold_nothing_up(
 
 
 @pytest.mark.parametrize(
-    "error", [16, 25, 27], ids=["not coordinator", "unknown member", "rebalance in progress"]
+    "error",
+    [
+        pytest.param(15, id="coordinator not available", marks=pytest.mark.full),
+        pytest.param(16, id="not coordinator"),
+        pytest.param(22, id="illegal generation", marks=pytest.mark.full),
+        pytest.param(25, id="unknown member"),
+        pytest.param(27, id="rebalance in progress"),
+    ],
 )
 async def test_a_commit_that_failed_is_made_up_for(
     sqlite_url: str, tmp_path: Path, error: int
