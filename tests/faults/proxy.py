@@ -15,6 +15,8 @@ from sqlalchemy import make_url
 CHUNK = 65536
 COMMIT = re.compile(rb"Q....COMMIT|....\x03COMMIT", re.DOTALL)
 """What a client of PostgreSQL or MariaDB sends, in a piece of its own: it waits for the answer."""
+PERIOD = 3
+"""Of so many COMMITs one is broken, so that work goes on meanwhile."""
 RESET = struct.pack("ii", 1, 0)
 
 Breach: TypeAlias = Literal["drop", "swallow", "hold"]
@@ -78,15 +80,15 @@ class Proxy:
         return count
 
     def breach(self, how: Breach, times: int) -> None:
-        """Let this become of the next COMMITs."""
-        self._breach, self._breaches = how, times
+        """Let this become of so many COMMITs, each behind some that are passed."""
+        self._breach, self._breaches = how, times * PERIOD
 
     def next_breach(self) -> Breach | None:
         """Return what is to become of a COMMIT that has just arrived."""
         if not self._breaches:
             return None
         self._breaches -= 1
-        return self._breach
+        return None if self._breaches % PERIOD else self._breach
 
     async def passable(self) -> None:
         """Return once bytes are passed."""
