@@ -3,25 +3,32 @@
 import random
 from collections import Counter
 
+import pytest
+
 from tests.end_to_end.load import Load
 from tests.end_to_end.sampler import Sampler
 from tests.end_to_end.stage import Stage
+from tests.faults.report import note
 
-CHANGES = 3
+WORKERS = 3
 
 
-def test_each_event_is_handled_once_while_workers_come_and_go(stage: Stage) -> None:
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("changes", [4, pytest.param(60, marks=pytest.mark.full)])
+def test_each_event_is_handled_once_while_workers_come_and_go(stage: Stage, changes: int) -> None:
     """Who gives up a partition settles and commits what it has begun, and begins nothing more."""
     load = Load(stage, "plain", "transactional", dice=random.Random(1))  # noqa: S311 - no secret
     with Sampler(stage) as sampler:
         load.refill()
-        workers = [stage.start(ready=False) for _ in range(2)]
-        for _ in range(CHANGES):
+        workers = [stage.start(ready=False) for _ in range(WORKERS - 1)]
+        for _ in range(changes):
+            workers.append(stage.start(ready=False))
             load.until_at_work(workers, 2)
-            workers.append(stage.start())
+            workers[-1].wait_until_ready()
             assert workers.pop(0).end() == 0
         stage.wait_until_settled()
         stage.end(workers)
-    assert sampler.samples >= CHANGES
+    assert sampler.samples >= changes
     stage.check()
     assert stage.runs() == Counter(message.place for message in stage.ledger.entries)
+    note("W6", injected=2 * changes, hit=2 * changes, events=len(stage.ledger.entries))
