@@ -1,0 +1,102 @@
+"""The service under simulation: one agent, whose handler does what each event asks for."""
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias, get_args
+
+import orjson
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.checkpoint import Ack, Backoff, Checkpoint, Metadata, ack
+from app.checkpoint.decorator import Checkpointed, OptionArguments
+from tests.simulation.world import World
+
+Kind: TypeAlias = Literal[
+    "good", "slow", "skipped", "fails once", "fails twice", "hangs once", "poison", "ill", "null"
+]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+TIMEOUT = 60.0
+"""Longer than any process is frozen: only a handler that hangs runs into it."""
+ATTEMPTS: dict[Kind, int] = {
+    "good": 1,
+    "slow": 1,
+    "skipped": 1,
+    "fails once": 2,
+    "fails twice": 3,
+    "hangs once": 2,
+    "poison": 3,
+    "ill": 0,
+    "null": 1,
+}
+"""How often the handler of an event runs when nothing interrupts it."""
+FAILING: frozenset[Kind] = frozenset({"poison", "ill"})
+
+Place: TypeAlias = tuple[int, int]
+"""Partition and offset."""
+
+
+@dataclass(slots=True)
+class Journal:
+    """What handlers did, outside every transaction."""
+
+    started: Counter[Place] = field(default_factory=Counter)
+    finished: list[Place] = field(default_factory=list)
+    skipped: set[Place] = field(default_factory=set)
+
+
+class Service:
+    """What is deployed to each process."""
+
+    def __init__(self, world: World, *, transactional: bool) -> None:
+        self.journal = Journal()
+        self.transactional = transactional
+        self._world = world
+
+    def decorated(self, checkpoint: Checkpoint) -> Checkpointed:
+        """Return the agent's function as the service's own module has it."""
+        options: OptionArguments = {
+            "max_retries": 2,
+            "timeout": TIMEOUT,
+            "backoff": Backoff(min=1.0, max=60.0, multiplier=8.0, jitter=0.0),
+            "transactional": self.transactional,
+        }
+        return checkpoint(**options)(self._with_session if self.transactional else self._handle)
+
+    async def _with_session(
+        self, payload: Any, metadata: Metadata, session: AsyncSession
+    ) -> Ack | None:
+        effect = {"partition": metadata.partition, "at": metadata.offset}
+        if payload is None or payload["kind"] != "skipped":
+            await session.execute(text("INSERT INTO effects VALUES (:partition, :at)"), effect)
+        return await self._handle(payload, metadata)
+
+    async def _handle(self, payload: Any, metadata: Metadata) -> Ack | None:
+        kind: Kind = "null" if payload is None else payload["kind"]
+        place = metadata.partition, metadata.offset
+        self.journal.started[place] += 1
+        await self._world.request(f"handler {place}", bool, is_safe=True)
+        await self._behave(kind, metadata.attempt)
+        self.journal.finished.append(place)
+        if kind == "skipped":
+            self.journal.skipped.add(place)
+            return None
+        return ack(f"{place}", 0)
+
+    async def _behave(self, kind: Kind, attempt: int) -> None:
+        if kind == "slow":
+            await asyncio.sleep(1.0)
+        if kind == "hangs once" and attempt == 1:
+            await asyncio.sleep(2 * TIMEOUT)
+        if attempt < {"fails once": 2, "fails twice": 3, "poison": 4}.get(kind, 0):
+            raise LookupError(kind)
+
+
+def value(kind: Kind, number: int) -> bytes | None:
+    """Return the payload of an event; equal numbers make twins."""
+    if kind == "null":
+        return None
+    if kind == "ill":
+        return b"{ill %d" % number
+    return orjson.dumps({"kind": kind, "number": number})

@@ -1,0 +1,63 @@
+"""Whatever happens between two awaits, nothing is lost and no effect stays twice."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.faults.report import note
+from tests.simulation.exploration import Totals, explore
+from tests.simulation.regressions import REGRESSIONS
+from tests.simulation.service import KINDS
+from tests.simulation.simulation import Scenario, simulate
+
+ALL_KINDS = Scenario(partitions=((*KINDS, "twin"), ("good", "twin", "poison")))
+
+
+@pytest.mark.parametrize(
+    "scenarios",
+    [250, pytest.param(20_000, marks=[pytest.mark.full, pytest.mark.timeout(7200)])],
+)
+def test_no_schedule_loses_an_event_or_keeps_an_effect_twice(scenarios: int) -> None:
+    """Processes die, freeze and stop, requests and replies are lost, partitions change hands."""
+    totals = explore(scenarios=scenarios)
+
+    _report(totals)
+    assert totals.scenarios >= scenarios
+    assert min(totals.hit[fault] for fault in totals.injected) >= scenarios / 50
+    assert totals.refused > 0
+
+
+@pytest.mark.parametrize("transactional", [False, True])
+def test_without_faults_every_handler_runs_as_often_as_its_event_asks_for(
+    *, transactional: bool
+) -> None:
+    """What is measured with faults is due to the faults."""
+    report = simulate(replace(ALL_KINDS, transactional=transactional))
+
+    assert report.violations == []
+    assert report.injected == {}
+
+
+def test_a_schedule_runs_the_same_way_each_time() -> None:
+    """A failing schedule can be kept, and shows the same again."""
+    scenario = replace(ALL_KINDS, choices=bytes(range(256)))
+
+    assert simulate(scenario).trace == simulate(scenario).trace
+
+
+@pytest.mark.parametrize("scenario", REGRESSIONS)
+def test_a_schedule_that_once_failed_passes(scenario: Scenario) -> None:
+    """What was found once is looked for each time."""
+    assert simulate(scenario).violations == []
+
+
+def _report(totals: Totals) -> None:
+    for fault in totals.injected:
+        injected, hit = totals.injected[fault], totals.hit[fault]
+        note(f"simulated: {fault}", injected=injected, hit=hit, events=totals.events)
+    print(  # noqa: T201 - shown by `pytest -s`, for the report on reliability
+        f"{totals.scenarios} schedules, {totals.events} events, {totals.runs} handler runs,"
+        f" {totals.injected.total()} faults ({totals.hit.total()} with an event in flight),"
+        f" {totals.refused} commits of zombies refused; violations: 0,"
+        f" that is less than {3 / totals.scenarios:.5f} per schedule at 95 %"
+    )
