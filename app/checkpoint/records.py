@@ -60,9 +60,10 @@ class Page(Generic[T]):
     """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Not frozen: a page has hundreds of them, and each would take five times as long to make.
+@dataclass(slots=True, kw_only=True)
 class EventRecord:
-    """An event that was handled and acknowledged."""
+    """An event that was handled and acknowledged; nobody changes it."""
 
     id: int
     agent: str
@@ -89,9 +90,9 @@ class EventRecord:
     """Of a single event, its failures; of a single failure, its event: the same identity."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class FailureRecord(EventRecord):
-    """An event whose attempts are used up."""
+    """An event whose attempts are used up; nobody changes it."""
 
     origin: str
     """Headers and timestamp of the message, as `failures.parse_origin` reads them."""

@@ -33,19 +33,20 @@ class Bodies:
 
     def __init__(self, mask: Mask) -> None:
         self._mask = mask
+        self._hides = bool(mask)
 
     def event(self, record: EventRecord, *, single: bool = False) -> EventBody:
         """Tell of an event; of a single one, also the failures of the same event."""
-        body = cast("EventBody", self._row(record))
+        body = cast("EventBody", self._row(record, self._key(record)))
         if single:
             body["failure_ids"] = record.related
         return body
 
     def failure(self, record: FailureRecord, *, single: bool = False) -> FailureBody:
         """Tell of a failure; of a single one, also its event."""
-        message, backtrace = self._error(record)
+        key, (message, backtrace) = self._key(record), self._error(record)
         told = {
-            "metadata": self._metadata(record),
+            "metadata": self._metadata(record, key),
             "error_class": record.error_class,
             "error_message": message,
             "error_backtrace": backtrace,
@@ -56,7 +57,7 @@ class Bodies:
             "status": record.status,
             "fingerprint": hex_or_null(record.fingerprint),
         }
-        body = cast("FailureBody", self._row(record) | told)
+        body = cast("FailureBody", self._row(record, key) | told)
         if single:
             body["event_ids"] = record.related
             self._add_edited(body, record)
@@ -115,7 +116,7 @@ class Bodies:
             "error_message": message,
         }
 
-    def _row(self, record: EventRecord) -> RowBody:
+    def _row(self, record: EventRecord, key: str | Bytes | None) -> RowBody:
         body: RowBody = {
             "id": record.id,
             "agent": record.agent,
@@ -135,16 +136,12 @@ class Bodies:
             "details_cut": False,
             "created_at": time_text(record.created_at),
         }
-        self._add_key(body, record)
-        self._add_payload(body, record)
-        return body
-
-    def _add_key(self, body: RowBody, record: EventRecord) -> None:
-        key = self._key(record)
         if isinstance(key, dict):
             body["key"], body["key_encoding"] = key["base64"], "base64"
         else:
             body["key"] = key
+        self._add_payload(body, record)
+        return body
 
     def _key(self, record: EventRecord) -> str | Bytes | None:
         if record.key is None:
@@ -152,12 +149,12 @@ class Bodies:
         try:
             return self._text(record.key.decode(), record)
         except UnicodeDecodeError:
-            return HIDDEN if self._mask else {"base64": base64_text(record.key)}
+            return HIDDEN if self._hides else {"base64": base64_text(record.key)}
 
     def _add_payload(self, body: RowBody, record: EventRecord) -> None:
         if record.payload is not None:
             body["payload"] = orjson.Fragment(self._mask.payload(record.payload))
-        elif record.payload_raw is not None and self._mask:
+        elif record.payload_raw is not None and self._hides:
             # What is in it is not known to us, so neither is what would have to be masked.
             body["payload"] = HIDDEN
         elif record.payload_raw is not None:
@@ -170,14 +167,14 @@ class Bodies:
         try:
             orjson.loads(record.edited)
         except orjson.JSONDecodeError:
-            body["edited_payload"] = HIDDEN if self._mask else base64_text(record.edited)
-            if not self._mask:
+            body["edited_payload"] = HIDDEN if self._hides else base64_text(record.edited)
+            if not self._hides:
                 body["edited_payload_encoding"] = "base64"
         else:
             edited = self._mask.payload(record.edited.decode())
             body["edited_payload"] = orjson.Fragment(edited)
 
-    def _metadata(self, record: FailureRecord) -> MetadataBody:
+    def _metadata(self, record: FailureRecord, key: str | Bytes | None) -> MetadataBody:
         origin = orjson.loads(record.origin)
         return {
             "agent": record.agent,
@@ -185,7 +182,7 @@ class Bodies:
             "group_id": record.group_id,
             "partition": record.partition,
             "offset": record.offset,
-            "key": self._key(record),
+            "key": key,
             "headers": self._mask.pairs(origin["headers"]),
             "timestamp": origin["timestamp"],
             "checksum": hex_or_null(record.checksum),
@@ -196,13 +193,13 @@ class Bodies:
         message, lines = record.error_message, orjson.loads(record.error_backtrace)
         # All at once: where no field is masked, hardly any has something to be hidden.
         text = "\n".join((message, *lines))
-        if not self._mask and self._mask.text(text) == text:
+        if not self._hides and self._mask.text(text) == text:
             return message, lines
         return self._text(message, record), [self._text(line, record) for line in lines]
 
     def _text(self, text: str, record: EventRecord) -> str:
         """Hide what the payload says in masked fields, wherever it is repeated."""
-        if self._mask and record.payload is None and (record.payload_cut or record.payload_raw):
+        if self._hides and record.payload is None and (record.payload_cut or record.payload_raw):
             return HIDDEN
         text = self._mask.text(text, secrets_of=record.payload)
         if isinstance(record, FailureRecord) and record.edited is not None:
@@ -212,7 +209,7 @@ class Bodies:
 
     def _state(self, state: str | None) -> Any:
         told = state and orjson.loads(self._mask.payload(state))
-        if self._mask and told and "error_message" in told:
+        if self._hides and told and "error_message" in told:
             # Nobody knows here what the payload was.
             told["error_message"] = HIDDEN
         return told

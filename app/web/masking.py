@@ -56,14 +56,17 @@ class Mask:
         Also hidden is what stands behind a masked name and a `=` or `:`; and always the user and
         the password of a URL, and a token. Cut a text afterwards: half a secret is not found.
         """
-        secrets = self._read(secrets_of)[1] if self and secrets_of is not None else ()
-        if secrets is None or len(secrets) > MAX_SECRETS:
-            return HIDDEN
-        text, folded = _without(text, secrets), text.casefold()
+        if secrets_of is not None and self:
+            secrets = self._read(secrets_of)[1]
+            if secrets is None or len(secrets) > MAX_SECRETS:
+                return HIDDEN
+            text = _without(text, secrets)
+        folded = text.casefold()
         # Most texts have none of it, and the patterns would take far longer to find that out.
-        if not any(hint in folded for hint in self._hints):
-            return text
-        return self._spelt.sub(rf"\1{HIDDEN}", CREDENTIALS.sub(HIDDEN, text))
+        for hint in self._hints:
+            if hint in folded:
+                return self._spelt.sub(rf"\1{HIDDEN}", CREDENTIALS.sub(HIDDEN, text))
+        return text
 
     def error(self, text: str, value: bytes | None) -> str:
         """Return an error's text without what the event's value says in masked fields."""

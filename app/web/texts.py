@@ -3,10 +3,14 @@
 from base64 import b64encode
 from datetime import UTC, datetime
 
+import orjson
+
 
 def time_text(time: datetime) -> str:
     """Return a time as ISO-8601 in UTC, with milliseconds."""
-    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    # In half the time of isoformat(); it leaves out a fraction that is nothing.
+    text = orjson.dumps(time.astimezone(UTC)).decode()
+    return f"{text[1:24]}Z" if time.microsecond else f"{text[1:20]}.000Z"
 
 
 def time_or_null(time: datetime | None) -> str | None:

@@ -111,6 +111,14 @@ def test_a_single_row_names_those_of_the_same_event() -> None:
     assert "failure_ids" not in OPEN.event(event(related=[7]))
 
 
+@pytest.mark.parametrize(
+    ("microsecond", "told"), [(0, "000"), (999, "000"), (1_000, "001"), (999_999, "999")]
+)
+def test_times_are_told_with_milliseconds(microsecond: int, told: str) -> None:
+    """With all three digits, of which none is rounded."""
+    assert time_text(TIME.replace(microsecond=microsecond)) == f"2016-09-19T21:35:26.{told}Z"
+
+
 @pytest.mark.parametrize("offset", [-5, 0, 14])
 def test_times_are_told_in_utc(offset: int) -> None:
     """Wherever they were put down."""

@@ -1,5 +1,6 @@
 """Unresolved failures by fingerprint: found, dated and counted without reading them all."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -8,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.checkpoint.models import FAILURES
 from app.checkpoint.queries.indexes import along, backwards, constant, equal
-from app.checkpoint.queries.rows import failure_columns
+from app.checkpoint.queries.rows import LISTED, read
 from app.checkpoint.queries.windows import ORDER
 from app.checkpoint.records import Count, FailureGroup, FailureRecord
 
@@ -27,7 +28,7 @@ async def groups(
 ) -> list[FailureGroup]:
     """Return the groups that failed last."""
     rows = await connection.execute(_statement(connection.dialect.name, limit, topics))
-    return [_group(dict(row), _enough(limit)) for row in rows.mappings()]
+    return [_group(row, _enough(limit)) for row in rows]
 
 
 @lru_cache
@@ -36,7 +37,7 @@ def _statement(dialect: str, limit: int, topics: frozenset[str] | None) -> Selec
     top, enough = _top(found, topics).limit(limit).subquery(), _enough(limit)
     one = top.c.group_fingerprint
     columns = [one, top.c.first, top.c.last, _count(one, enough).label("group_count")]
-    statement = select(*columns, *failure_columns(whole=False))
+    statement = select(*columns, *LISTED[FAILURES])
     return statement.join(top, ROW.id == top.c.sample).order_by(top.c.last.desc(), one)
 
 
@@ -133,10 +134,9 @@ def _count(one: ColumnElement[Any], enough: int) -> ColumnElement[Any]:
     return case((last_counted.is_not(None), enough), else_=all_of_them)
 
 
-def _group(row: dict[str, Any], enough: int) -> FailureGroup:
-    fingerprint, first, last = (row.pop(name) for name in ("group_fingerprint", "first", "last"))
-    count = row.pop("group_count")
-    sample = FailureRecord(**row)
+def _group(row: Sequence[Any], enough: int) -> FailureGroup:
+    fingerprint, first, last, count, *its_sample = row
+    sample = read(FailureRecord, its_sample)
     return FailureGroup(
         fingerprint=fingerprint,
         agent=sample.agent,

@@ -11,7 +11,7 @@ from app.checkpoint import plans
 from app.checkpoint.errors import NotFoundError
 from app.checkpoint.models import FAILURES, ITEMS, OPERATIONS
 from app.checkpoint.queries.filters import failure_conditions, shape_of, values_of
-from app.checkpoint.queries.rows import failure_columns
+from app.checkpoint.queries.rows import LISTED, read
 from app.checkpoint.records import Actor, Count, FailureRecord, Operation, Plan
 
 LOOKED_THROUGH = 1_000
@@ -49,9 +49,9 @@ async def sample(
 ) -> list[FailureRecord]:
     """Return the oldest failures that a plan would select now; large payloads are left out."""
     ids = selection(plan, by, limit=min(limit, plan.limit)).subquery()
-    columns = failure_columns(whole=False)
-    statement = select(*columns).join(ids, ids.c.id == FAILURES.c.id).order_by(FAILURES.c.id)
-    return [FailureRecord(**row) for row in (await connection.execute(statement)).mappings()]
+    statement = select(*LISTED[FAILURES]).join(ids, ids.c.id == FAILURES.c.id)
+    rows = await connection.execute(statement.order_by(FAILURES.c.id))
+    return [read(FailureRecord, row) for row in rows]
 
 
 async def next_item(connection: AsyncConnection, operation_id: int, claim: str) -> Item | None:

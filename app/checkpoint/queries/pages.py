@@ -9,17 +9,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.checkpoint.models import EVENTS, FAILURES
 from app.checkpoint.queries.filters import values_of
-from app.checkpoint.queries.rows import event_columns, failure_columns
+from app.checkpoint.queries.rows import LISTED, R, read
 from app.checkpoint.queries.windows import LOOKUP_LIMIT, SHAPES, Window, newest_first, window
-from app.checkpoint.records import Count, Cursor, Filter
+from app.checkpoint.records import Count, Cursor, EventRecord, FailureRecord, Filter, Page
 
 SCAN_LIMIT = 2_000
 """Rows that one page looks through where no index answers the filter."""
 COUNT_LIMIT = 10_000
 """Rows at which counting ends."""
-COLUMNS = {EVENTS: event_columns(whole=False), FAILURES: failure_columns(whole=False)}
-NAMES = {table: [column.name for column in columns] for table, columns in COLUMNS.items()}
-"""The fields of a record, in the order of a row."""
+TABLES: dict[type[EventRecord], Table] = {EventRecord: EVENTS, FailureRecord: FAILURES}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,21 +30,18 @@ class Cut:
     after: Cursor | None = None
 
 
-async def page(
-    connection: AsyncConnection, table: Table, where: Filter, cut: Cut
-) -> tuple[list[dict[str, Any]], Cursor | None]:
-    """Return the fields of records, newest first, and where to go on."""
-    found = await window(connection, table, where, is_behind=cut.after is not None)
+async def page(connection: AsyncConnection, record: type[R], where: Filter, cut: Cut) -> Page[R]:
+    """Return some records, newest first, and where to go on."""
+    found = await window(connection, TABLES[record], where, is_behind=cut.after is not None)
     size = _size(found, cut)
     values = {"size": size, "limit": cut.limit + 1, "offset": cut.offset, "last": size - 1}
     values |= values_of(where) | (cut.after._asdict() if cut.after else {})
     rows = (await connection.execute(_listing(found), values)).all()
-    # By mappings() it would take twice as long.
-    listed = [dict(zip(NAMES[table], row, strict=False)) for row in rows[: cut.limit]]
+    items = [read(record, row) for row in rows[: cut.limit]]
     if len(rows) > cut.limit:
         last = rows[cut.limit - 1]
-        return listed, Cursor(last.cursor_key, last.id)
-    return listed, await _end(connection, found, values)
+        return Page(items=items, next=Cursor(last.cursor_key, last.id))
+    return Page(items=items, next=await _end(connection, found, values))
 
 
 async def count(connection: AsyncConnection, table: Table, where: Filter) -> Count:
@@ -64,7 +59,7 @@ def _listing(found: Window) -> Select[Any]:
     ids = select(rows.c.id).where(rows.c.matches).order_by(*newest_first(rows.c))
     limit, offset = (bindparam(name, type_=Integer()) for name in ("limit", "offset"))
     here = ids.limit(limit).offset(offset).subquery()
-    statement = select(*COLUMNS[table], table.c.sort_key.label("cursor_key"))
+    statement = select(*LISTED[table], table.c.sort_key.label("cursor_key"))
     return statement.join(here, here.c.id == table.c.id).order_by(*newest_first(table.c))
 
 

@@ -52,8 +52,7 @@ class Reader:
         """Return events, newest first by their own time, those without one last."""
         cut = Cut(limit=limit, offset=offset, after=after)
         async with self._connect(EVENTS, where) as connection:
-            rows, following = await pages.page(connection, EVENTS, where, cut)
-        return Page(items=[EventRecord(**row) for row in rows], next=following)
+            return await pages.page(connection, EventRecord, where, cut)
 
     async def event(self, event_id: int, *, topics: frozenset[str] | None = None) -> EventRecord:
         """Return one event with its whole payload.
@@ -70,8 +69,7 @@ class Reader:
         """Return failures, newest first by their event's time, those without one last."""
         cut = Cut(limit=limit, offset=offset, after=after)
         async with self._connect(FAILURES, where) as connection:
-            rows, following = await pages.page(connection, FAILURES, where, cut)
-        return Page(items=[FailureRecord(**row) for row in rows], next=following)
+            return await pages.page(connection, FailureRecord, where, cut)
 
     async def failure(
         self, failure_id: int, *, topics: frozenset[str] | None = None

@@ -1,8 +1,8 @@
 """What is read of one event, failure or act, and what the records leave out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Label, Table, and_, case, func, literal
 from sqlalchemy.ext.compiler import compiles
@@ -11,6 +11,9 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from app.checkpoint.claims import LEASE_SECONDS
 from app.checkpoint.models import EVENTS, FAILURES, JSONText, UTCDateTime
+from app.checkpoint.records import EventRecord, FailureRecord
+
+R = TypeVar("R", bound=EventRecord)
 
 PAYLOAD_LIMIT = 16 * 1024
 """Bytes of a payload above which a list leaves it out."""
@@ -114,3 +117,17 @@ def _payload(table: Table, *, whole: bool) -> list[ColumnElement[Any]]:
         case((small, raw)).label("payload_raw"),
         (bytes_stored > PAYLOAD_LIMIT).label("payload_cut"),
     ]
+
+
+LISTED = {EVENTS: event_columns(whole=False), FAILURES: failure_columns(whole=False)}
+"""The columns of lists."""
+NAMES: dict[type[EventRecord], list[str]] = {
+    EventRecord: [column.name for column in LISTED[EVENTS]],
+    FailureRecord: [column.name for column in LISTED[FAILURES]],
+}
+
+
+def read(record: type[R], row: Iterable[Any]) -> R:
+    """Return a record of a row that begins with the columns of a list."""
+    # By mappings() it would take twice as long.
+    return record(**dict(zip(NAMES[record], row, strict=False)))

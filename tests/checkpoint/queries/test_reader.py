@@ -10,10 +10,11 @@ from sqlalchemy import Table, func, insert, select, text
 from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy.exc import DBAPIError
 
-from app.checkpoint import Cursor, Filter, Reader
+from app.checkpoint import Cursor, EventRecord, FailureRecord, Filter, Reader
 from app.checkpoint.database import READ_SECONDS, Database, is_outage
 from app.checkpoint.models import EVENTS, FAILURES, EventRow, sort_key
 from app.checkpoint.queries.pages import Cut, count, page
+from app.checkpoint.queries.windows import is_one_statement
 from tests.checkpoint.queries.rows import NOON, event, failure, store
 
 
@@ -75,6 +76,11 @@ class Plans:
         self._sent: list[tuple[str, Any]] = []
         sqlalchemy_event.listen(reading.engine.sync_engine, "before_cursor_execute", self._remember)
 
+    @property
+    def statements(self) -> int:
+        """How many statements were sent so far."""
+        return len(self._sent)
+
     async def read(self) -> str:
         """Return the plans of all statements so far."""
         explain = "EXPLAIN QUERY PLAN " if self._reading.dialect == "sqlite" else "EXPLAIN "
@@ -126,12 +132,44 @@ async def test_each_list_goes_along_its_index(
         await connection.execute(text(f"{analyze} {table.name}"))
     reading = read_only(tables)
     plans = Plans(reading)
+    record = EventRecord if table is EVENTS else FailureRecord
     async with reading.engine.connect() as connection:
         cut = Cut(limit=5, after=Cursor(sort_key(NOON) + 1, 7))
-        await page(connection, table, where, cut)
+        await page(connection, record, where, cut)
         if table is FAILURES:
             await count(connection, table, where)
     found = await plans.read()
     await reading.close()
     assert f"ix_{table.name}_{index}" in found
     assert not re.search(r"Seq Scan|SCAN checkpoint_\w+'|'checkpoint_\w+', 'ALL'", found)
+
+
+@pytest.mark.parametrize(
+    ("table", "where", "statements"),
+    [
+        (EVENTS, Filter(), 1),
+        (EVENTS, Filter(since=NOON), 1),
+        (EVENTS, Filter(topic="none"), 2),
+        (EVENTS, Filter(topics=frozenset({"none"})), 2),
+        (EVENTS, Filter(entity_id="none"), 2),
+        (FAILURES, Filter(), 1),
+        (FAILURES, Filter(status="all"), 1),
+        (FAILURES, Filter(fingerprint=bytes(16)), 1),
+        (FAILURES, Filter(entity_id="none", status="all"), 1),
+        (FAILURES, Filter(status="retrying"), 2),
+        (FAILURES, Filter(checksum=bytes(16)), 2),
+    ],
+    ids=lambda case: getattr(case, "name", None),
+)
+async def test_only_a_page_of_one_statement_takes_no_transaction(
+    tables: Database, table: Table, where: Filter, statements: int
+) -> None:
+    """Where it takes two, both have to see the same rows."""
+    reading = read_only(tables)
+    plans = Plans(reading)
+    record = EventRecord if table is EVENTS else FailureRecord
+    async with reading.engine.connect() as connection:
+        await page(connection, record, where, Cut(limit=5))
+    await reading.close()
+    assert plans.statements == statements
+    assert is_one_statement(table, where) == (statements == 1)
