@@ -49,7 +49,8 @@ MYSQL_OUTAGES = frozenset(
         *(1040, 1042, 1043, 1053, 1129, 1152, 1158, 1159, 1160, 1161, 1203, 1226),  # connections
         *(1927, 2002, 2003, 2006, 2013, 2055, 4031),  # connection refused, killed or lost
         *(1044, 1045, 1049, 1130, 1698),  # login refused, no such database: for the operator
-        *(1020, 1205, 1206, 1213),  # locks, deadlock
+        *(1820, 1862, 3118, 4151),  # password expired, account locked: the same
+        *(1020, 1205, 1206, 1213, 1412),  # locks, deadlock, a table changed under a transaction
         *(1317, 1969, 3024),  # statement interrupted or out of time
         *(1036, 1290, 1792, 1836, 1047),  # read only, or not yet a member of its cluster
         *(1021, 1026, 1030, 1037, 1041, 1114, 1180),  # disk full, out of memory, storage error

@@ -194,6 +194,17 @@ def locked(timeout: str) -> Provoke:
     return provoke
 
 
+async def altered(url: str, server: DatabaseServer) -> None:
+    """Have a table rebuilt between two statements of a transaction."""
+    async with database(url) as tables, tables.engine.connect() as connection:
+        await connection.exec_driver_sql("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        await connection.exec_driver_sql("START TRANSACTION WITH CONSISTENT SNAPSHOT")
+        server.execute(
+            "ALTER TABLE checkpoint_events FORCE, ALGORITHM = COPY", database=make_url(url).database
+        )
+        await connection.exec_driver_sql("SELECT id FROM checkpoint_events")
+
+
 async def deadlocked(url: str, _: DatabaseServer) -> None:
     """Have two transactions wait for each other's rows."""
     async with database(url) as tables:
@@ -257,7 +268,10 @@ ON_MARIADB: dict[str, tuple[object, Provoke]] = {
     "wrong password": (1045, connecting(password="wrong")),  # noqa: S106 - the case
     "not the user's database": (1044, connecting(database="nowhere")),
     "unknown database": (1049, connecting(username="root", password="", database="nowhere")),
+    "account locked": (4151, administered("ALTER USER `{}`@`127.0.0.1` ACCOUNT LOCK")),
+    "password expired": (1820, administered("ALTER USER `{}`@`127.0.0.1` PASSWORD EXPIRE")),
     "deadlock": (1213, deadlocked),
+    "table changed": (1412, altered),
     "too many connections": (1040, crowded),
     "quota of a user": (
         1226,

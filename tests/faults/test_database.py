@@ -1,9 +1,12 @@
 """A database that cannot do its work for a while is waited for: no event is lost or fails."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from app.checkpoint.models import FailureRow
+from app.checkpoint.replay import AT_ONCE
 from tests.end_to_end.stage import Stage
 from tests.faults.outages import (
     Outage,
@@ -13,12 +16,14 @@ from tests.faults.outages import (
     locked,
     migrating,
 )
-from tests.faults.traffic import UNAVAILABLE, Traffic
+from tests.faults.traffic import RECOVERY_LIMIT, UNAVAILABLE, Traffic
 from tests.polling import eventually
 from tests.servers import MariaDB, PostgreSQL
 from tests.servers.sql import DatabaseServer
 
 OUTAGE_SECONDS = 10.0
+RETRIES = 12
+TOKEN = "token-" + "t" * 32
 READ_ONLY = 'ALTER ROLE "{0}" SET default_transaction_read_only = on'
 AWAY = "ALTER TABLE checkpoint_events RENAME COLUMN sort_key TO away"
 BACK = "ALTER TABLE checkpoint_events RENAME COLUMN away TO sort_key"
@@ -146,3 +151,26 @@ def test_a_worker_that_starts_before_its_database_waits_for_it(
     postgresql.start()
     stage.wait_until_settled()
     stage.end([worker])
+
+
+def test_retries_that_hold_connections_do_not_hold_up_agents_or_readers(stage: Stage) -> None:
+    """D5: operators have asked for more retries at once than there are connections for."""
+    traffic = Traffic(stage, web=True, API_TOKEN=TOKEN)
+    client = traffic.worker.client
+    names = [{"id": str(number)} for number in range(RETRIES)]
+    failures = stage.settle("undone", *names, as_=FailureRow)
+    stage.mended.set()
+    with ThreadPoolExecutor(RETRIES) as threads:
+        with stage.held:
+            asked = [threads.submit(client.post, f"/v1/failures/{one}/retry") for one in failures]
+
+            def held() -> None:
+                assert list(stage.runs().values()).count(2) == AT_ONCE
+
+            eventually(held, timeout=RECOVERY_LIMIT)
+            stage.wait_until_settled(timeout=RECOVERY_LIMIT)
+            assert len(client.get("/v1/events?limit=100")) == 100
+            assert not any(answer.done() for answer in asked)
+        assert all(answer.result(RECOVERY_LIMIT)["acknowledged"] for answer in asked)
+    assert UNAVAILABLE not in traffic.worker.output
+    stage.end([traffic.worker])

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import orjson
 from sqlalchemy import func, select
@@ -24,7 +25,7 @@ UNAVAILABLE = "checkpoint.database_unavailable"
 class Traffic:
     """As many events for a plain as for a transactional agent, spread over their partitions."""
 
-    def __init__(self, stage: Stage, *, events: int = EVENTS, **settings: str) -> None:
+    def __init__(self, stage: Stage, *, events: int = EVENTS, **settings: Any) -> None:
         self.injected = 0
         self.hit = 0
         self.recovery: list[float] = []
@@ -35,7 +36,7 @@ class Traffic:
                 for number in range(events)
             ]
             stage.ledger.produce(stage.topic(agent), values, keys=KEYS)
-        self.worker = stage.start(**settings)  # type: ignore[arg-type]
+        self.worker = stage.start(**settings)
         self.until_more_is_recorded()
 
     def recorded(self) -> int:
