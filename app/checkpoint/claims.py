@@ -14,6 +14,8 @@ LEASE_SECONDS = 30.0
 """After so long a silence, by the database's clock, a claim may be taken over."""
 RENEWAL_SECONDS = LEASE_SECONDS / 4
 """How often a claim is renewed."""
+MAX_STARTS = 3
+"""How often a process may end while it handles one event alone, until the event is to blame."""
 
 
 def new_claim() -> str:

@@ -308,6 +308,8 @@ class OperationItemRow(Model):
     failure_id: Mapped[int] = mapped_column(BigInteger)
     outcome: Mapped[str | None] = mapped_column(Name(16))
     """Null until taken up; acknowledged, skipped, duplicate, discarded, failed or passed over."""
+    starts: Mapped[int] = mapped_column(Integer, server_default="0")
+    """How often its retry was begun: more than once where a process ended in it."""
 
 
 class LaneRow(Model):

@@ -12,7 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.checkpoint import plans
 from app.checkpoint.claims import kept_alive
-from app.checkpoint.errors import ConflictError, HandlerError, NotFoundError, ReplayError
+from app.checkpoint.errors import (
+    ConflictError,
+    HandlerError,
+    NotFoundError,
+    ProcessDiedError,
+    ReplayError,
+)
 from app.checkpoint.operations import Operations
 from app.checkpoint.queries import operations as queries
 from app.checkpoint.queries.operations import Item
@@ -101,7 +107,7 @@ class OperationsRunner(Service):
             await self._outages.ride_out(lambda: act(item.failure_id, by=by))
         except HandlerError:
             return
-        except (NotFoundError, ConflictError, ReplayError) as error:
+        except (NotFoundError, ConflictError, ReplayError, ProcessDiedError) as error:
             if isinstance(error, ConflictError) and error.status == "retrying":
                 # By somebody else, or by a worker that has died in it: that shows in a while.
                 await self.sleep(POLL_SECONDS)

@@ -3,13 +3,12 @@
 import time
 from collections.abc import Sequence
 
+from app.checkpoint.claims import MAX_STARTS
 from app.checkpoint.events import Record
 from app.checkpoint.lanes import BATCH_SIZE, Progress
 from app.checkpoint.pipeline import BATCH_SECONDS
 from app.checkpoint.queries.lanes import InHand
 
-MAX_STARTS = 3
-"""How often an event may end the process while nothing else is in hand."""
 CAREFUL_SECONDS = 20.0
 """How long a lane is careful while nothing in it is new, and waits for others that are careful.
 

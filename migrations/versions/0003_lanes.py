@@ -14,11 +14,13 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
+ITEMS = f"{TABLE_PREFIX}operation_items"
 LANES = f"{TABLE_PREFIX}lanes"
 
 
 def upgrade() -> None:
     """Add the table; workers of the release before this one go on without it."""
+    op.add_column(ITEMS, sa.Column("starts", sa.Integer, server_default="0", nullable=False))
     op.create_table(
         LANES,
         sa.Column("lane", DIGEST, primary_key=True),
@@ -38,3 +40,4 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Take it back; a worker that dies then is forgotten."""
     op.drop_table(LANES)
+    op.drop_column(ITEMS, "starts")

@@ -12,8 +12,10 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import update
 
 from app.checkpoint import ConfigurationError
+from app.checkpoint.claims import MAX_STARTS
 from app.checkpoint.database import Database
 from app.checkpoint.errors import ConflictError, NotFoundError
 from app.checkpoint.models import AuditRow, EventRow, FailureRow, OperationItemRow
@@ -503,3 +505,40 @@ async def has_outcomes(bulk: Bulk, *expected: Any) -> None:
 async def is_out(bulk: Bulk) -> None:
     """Check that the worker knows of the outage."""
     assert bulk.checkpoint.outages.since is not None
+
+
+async def test_what_ends_the_process_again_and_again_is_passed_over(bulk: Bulk) -> None:
+    """Each death leaves its start behind; the operation goes on with the rest."""
+    await bulk.fail(1, 2, 3)
+    operation = await bulk.operations.start(RETRY, ADA)
+    begun = update(OperationItemRow).where(OperationItemRow.operation_id == operation.id)
+    async with bulk.tables.engine.begin() as connection:
+        for position, starts in enumerate([MAX_STARTS - 1, MAX_STARTS]):
+            at = begun.where(OperationItemRow.position == position)
+            await connection.execute(at.values(starts=starts))
+    async with bulk.working():
+        ended = await bulk.wait_until_ended(operation.id)
+    assert ended.outcomes == {"acknowledged": 2, "passed over": 1}
+    assert bulk.handled == [1, 3]
+    assert await bulk.statuses() == ["resolved", "open", "resolved"]
+    assert [item.starts for item in await bulk.rows(OperationItemRow)] == [
+        MAX_STARTS,
+        MAX_STARTS,
+        1,
+    ]
+
+
+async def test_a_retry_that_was_broken_off_in_order_is_no_death(start_bulk: StartBulk) -> None:
+    """However often workers are replaced while an event takes its time."""
+    last = start_bulk()
+    await last.fail(1)
+    operation = await last.operations.start(RETRY, ADA)
+    for _ in range(MAX_STARTS):
+        hold = Hold(1)
+        bulk = start_bulk(hold=hold)
+        bulk.checkpoint.grace = 0
+        async with bulk.working():
+            await hold.reached.wait()
+    async with last.working():
+        ended = await last.wait_until_ended(operation.id)
+    assert ended.outcomes == {"acknowledged": 1}

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.checkpoint import Ack, Backoff, Metadata, ProcessDiedError, ack
 from app.checkpoint.attempts import Handler
+from app.checkpoint.claims import MAX_STARTS
 from app.checkpoint.database import Database
 from app.checkpoint.events import Record, make_record
 from app.checkpoint.failures import error_class
@@ -28,7 +29,6 @@ from app.checkpoint.outages import Outages
 from app.checkpoint.pipeline import Pipeline
 from app.checkpoint.reports import Reports
 from app.checkpoint.suspects import Suspects
-from app.checkpoint.suspicion import MAX_STARTS
 from app.checkpoint.testing import database
 from tests.polling import eventually_async
 

@@ -4,8 +4,8 @@ import orjson
 import pytest
 from sqlalchemy import select
 
+from app.checkpoint.claims import MAX_STARTS
 from app.checkpoint.models import FailureRow
-from app.checkpoint.suspicion import MAX_STARTS
 from tests.end_to_end.invariants import check_effects, check_nothing_is_lost, check_order
 from tests.end_to_end.journal import Place
 from tests.end_to_end.ledger import Produced

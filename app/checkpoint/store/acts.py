@@ -8,8 +8,8 @@ from sqlalchemy import Row, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.checkpoint.attempts import FailedAttempt, Handler
-from app.checkpoint.claims import is_fresh, new_claim
-from app.checkpoint.errors import ConflictError, NotFoundError
+from app.checkpoint.claims import MAX_STARTS, is_fresh, new_claim
+from app.checkpoint.errors import ConflictError, NotFoundError, ProcessDiedError
 from app.checkpoint.models import AUDIT, EVENTS, FAILURES, ITEMS, utcnow
 from app.checkpoint.records import Actor, Outcome
 from app.checkpoint.store.outcomes import error_columns
@@ -58,8 +58,11 @@ async def claim(
     Raises:
         NotFoundError: there is none, or none that this actor may see.
         ConflictError: it is resolved or discarded, or another retry of it runs.
+        ProcessDiedError: in an operation, its retry has ended the process again and again.
     """
     row = await _open_failure(connection, failure_id, by)
+    if by.operation_id is not None:
+        await _begin_item(connection, by)
     claimed = Claimed(row=row, by=by, edited=edited)
     values = {"claimed_by": claimed.claim, "claimed_at": utcnow()}
     await connection.execute(update(FAILURES).where(FAILURES.c.id == failure_id).values(values))
@@ -74,7 +77,10 @@ async def renew(connection: AsyncConnection, claimed: Claimed) -> None:
 
 async def release(connection: AsyncConnection, claimed: Claimed) -> None:
     """Give up a claim, unless it has ended with the retry."""
-    await _end(connection, claimed, {})
+    if await _end(connection, claimed, {}) and claimed.by.operation_id is not None:
+        # Nothing has come of it, but the process lives.
+        item = update(ITEMS).where(*_item(claimed.by))
+        await connection.execute(item.values(starts=ITEMS.c.starts - 1))
 
 
 async def resolve(connection: AsyncConnection, claimed: Claimed, outcome: Outcome) -> None:
@@ -142,12 +148,20 @@ async def audit(
     }
     await connection.execute(insert(AUDIT), values)
     if by.operation_id is not None:
-        await connection.execute(
-            update(ITEMS)
-            .where(ITEMS.c.operation_id == by.operation_id, ITEMS.c.position == by.position)
-            .where(ITEMS.c.outcome.is_(None))
-            .values(outcome=after["outcome"])
-        )
+        ended = update(ITEMS).where(*_item(by), ITEMS.c.outcome.is_(None))
+        await connection.execute(ended.values(outcome=after["outcome"]))
+
+
+async def _begin_item(connection: AsyncConnection, by: Actor) -> None:
+    starts = await connection.scalar(select(ITEMS.c.starts).where(*_item(by)))
+    if starts is not None and starts >= MAX_STARTS:
+        # Another worker would go on with the operation, and end at the same item.
+        raise ProcessDiedError(starts)
+    await connection.execute(update(ITEMS).where(*_item(by)).values(starts=ITEMS.c.starts + 1))
+
+
+def _item(by: Actor) -> tuple[Any, ...]:
+    return ITEMS.c.operation_id == by.operation_id, ITEMS.c.position == by.position
 
 
 async def _open_failure(connection: AsyncConnection, failure_id: int, by: Actor) -> Row[Any]:
