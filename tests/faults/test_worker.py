@@ -15,6 +15,7 @@ from tests.faults.fallible import (
     start,
     uncommitted,
     wait_for_death,
+    wait_for_failpoint,
 )
 from tests.faults.report import note
 
@@ -47,3 +48,32 @@ def test_a_worker_may_die_anywhere(stage: Stage, failpoint: str, mode: str) -> N
     start(stage)
     check(stage, mode)
     note("W1", injected=1, hit=1, events=EVENTS, duplicates=repeated(stage))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_worker_that_loses_the_reply_to_a_commit_goes_on(stage: Stage, mode: str) -> None:
+    """It asks what the database knows, and finds that it has committed."""
+    produce(stage, mode)
+    worker = start(stage, FAILPOINTS="commit_reply_lost=raise@3")
+    wait_for_failpoint(worker, "commit_reply_lost")
+    check(stage, mode)
+    assert worker.running
+    assert "checkpoint.database_unavailable" in worker.output
+    # In a transaction, whoever fails has those before it run again.
+    assert repeated(stage) == 0 or mode == "fallible_transactional"
+    note("D7, in the driver", injected=1, hit=1, events=EVENTS, duplicates=repeated(stage))
+
+
+@pytest.mark.parametrize(
+    "mode", [pytest.param("fallible", marks=pytest.mark.full), "fallible_transactional"]
+)
+def test_a_lane_that_is_cancelled_ends_its_worker_aloud(stage: Stage, mode: str) -> None:
+    """Else its partition would stand still, unsaid; the transaction in hand counts for nothing."""
+    produce(stage, mode)
+    worker = start(stage, FAILPOINTS="before_commit=cancel@3")
+    wait_for_failpoint(worker, "before_commit")
+    start(stage)
+    check(stage, mode)
+    assert worker.end() != 0
+    assert "checkpoint.lane_crashed" in worker.output
+    note("D8, by a task", injected=1, hit=1, events=EVENTS, duplicates=repeated(stage))
