@@ -45,7 +45,8 @@ class Bodies:
     def failure(self, record: FailureRecord, *, single: bool = False) -> FailureBody:
         """Tell of a failure; of a single one, also its event."""
         key, (message, backtrace) = self._key(record), self._error(record)
-        told = {
+        body = cast("FailureBody", self._row(record, key))
+        body |= {
             "metadata": self._metadata(record, key),
             "error_class": record.error_class,
             "error_message": message,
@@ -57,7 +58,6 @@ class Bodies:
             "status": record.status,
             "fingerprint": hex_or_null(record.fingerprint),
         }
-        body = cast("FailureBody", self._row(record, key) | told)
         if single:
             body["event_ids"] = record.related
             self._add_edited(body, record)
