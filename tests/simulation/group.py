@@ -47,6 +47,8 @@ class Group:
         """Commits of who is no member any more."""
         self.on_commit: Callable[[Mapping[TP, int]], object] = bool
         """Told of each commit before it counts."""
+        self.on_generation: Callable[[int], object] = bool
+        """Told of each generation before its members read anything."""
         self._generation = 0
         self._members: dict[Process, float] = {}
         self._joining: dict[Process, asyncio.Future[Assignment]] = {}
@@ -112,6 +114,7 @@ class Group:
 
     def _share_out(self, now: float) -> None:
         self._generation += 1
+        self.on_generation(self._generation)
         self._rebalance_by = None
         joining, self._joining = self._joining, {}
         self._members = dict.fromkeys(joining, now)

@@ -2,15 +2,19 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from faust.types import TP
 
 from app.checkpoint.events import Record
 from app.checkpoint.identity import Identifier
 from tests.simulation.group import Group
+from tests.simulation.loop import PROCESS
 from tests.simulation.service import ATTEMPTS, FAILING, Kind, Place, Service
 from tests.simulation.store import Store
+from tests.simulation.worker import Worker
 
+EVENTS = "SELECT identity FROM checkpoint_events"
 SETTLED = "SELECT identity FROM checkpoint_events UNION SELECT identity FROM checkpoint_failures"
 OPEN = "FROM checkpoint_failures WHERE status = 'open'"
 PROVEN = 3
@@ -32,13 +36,28 @@ class Oracle:
         self._identities = {
             place(record): identifier.event(record).identity for record in group.records()
         }
+        self._settled_before: dict[int, set[Any]] = {}
         group.on_commit = self.check_commit
+        group.on_generation = self.remember
+        service.on_start = self.check_start
 
     def check_commit(self, offsets: Mapping[TP, int]) -> None:
         """I1 and I7: no offset passes an event without an outcome."""
         for tp, offset in offsets.items():
             passed = self._unsettled(self._group.log[tp][:offset])
             self._check(not passed, f"I1: {offset} was committed, past {passed}")
+
+    def remember(self, generation: int) -> None:
+        """Note what is settled before the members of a generation begin."""
+        failed = self._store.select(f"SELECT partition, offset {OPEN}")
+        self._settled_before[generation] = {*self._settled(EVENTS), *failed}
+
+    def check_start(self, at: Place) -> None:
+        """I4: what was settled before a lane was opened is not handled in it."""
+        worker = PROCESS.get()
+        assert isinstance(worker, Worker)
+        known = {at, self._identities[at]} & self._settled_before[worker.generation]
+        self._check(not known, f"I4: {at} ran although it was settled")
 
     def check_end(self, *, deaths: int, lanes: Callable[[int], int]) -> None:
         """Check all that must hold when nobody works any more."""
@@ -62,7 +81,7 @@ class Oracle:
 
     def _check_rows(self) -> None:
         for name, rows in (
-            ("recorded", self._store.select("SELECT identity FROM checkpoint_events")),
+            ("recorded", self._store.select(EVENTS)),
             ("failed", self._store.select(f"SELECT identity {OPEN}")),
         ):
             self._check(len(set(rows)) == len(rows), f"I5: an event has {name} twice")
@@ -91,10 +110,13 @@ class Oracle:
             self._check(runs <= most, f"I4: {at} ran {runs} times instead of {most}")
 
     def _unsettled(self, records: Iterable[Record]) -> list[Place]:
-        settled = {identity for (identity,) in self._store.select(SETTLED)}
+        settled = self._settled(SETTLED)
         places = [place(record) for record in records]
         skipped = self._service.journal.skipped
         return [at for at in places if self._identities[at] not in settled and at not in skipped]
+
+    def _settled(self, select: str) -> set[bytes]:
+        return {identity for (identity,) in self._store.select(select)}
 
     def _recorded(self) -> list[Place]:
         return self._store.select("SELECT partition, offset FROM checkpoint_events")

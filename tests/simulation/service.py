@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -51,6 +52,8 @@ class Service:
 
     def __init__(self, world: World, *, transactional: bool) -> None:
         self.journal = Journal()
+        self.on_start: Callable[[Place], object] = bool
+        """Told of each run of a handler before it begins."""
         self.transactional = transactional
         self._world = world
 
@@ -75,6 +78,7 @@ class Service:
     async def _handle(self, payload: Any, metadata: Metadata) -> Ack | None:
         kind: Kind = "null" if payload is None else payload["kind"]
         place = metadata.partition, metadata.offset
+        self.on_start(place)
         self.journal.started[place] += 1
         await self._world.request(f"handler {place}", bool, is_safe=True)
         await self._behave(kind, metadata.attempt)

@@ -92,6 +92,11 @@ class Worker(Process):
         for part in (self._consume, self._commit_now_and_then, self._say_that_we_live):
             context.run(self._world.loop.create_task, part())
 
+    @property
+    def generation(self) -> int:
+        """Return the generation of the group that its lanes are of."""
+        return self._assignment.generation
+
     def in_flight(self) -> bool:
         """Return whether an event is on its way."""
         return any(self.lanes.busy(tp) for tp in self.lanes.partitions())
@@ -132,13 +137,13 @@ class Worker(Process):
     async def _seek(self, tp: TP) -> None:
         if not self.seeks:
             return
-        begin = self._group.committed[tp]
+        positions, begin = self._assignment.positions, self._group.committed[tp]
         if self.seeks.pop() == "rewind":
             self.rewinds += 1
-            # Until it is known what waits in the lanes, nothing is committed but what they say.
-            del self._assignment.positions[tp]
+            # Not as far back as the first event that waits, if there are more.
+            begin = max(begin, positions.pop(tp) - 1)
             await self.lanes.rewind(tp, begin)
-        self._assignment.positions[tp] = begin
+        positions[tp] = begin
 
     async def _commit_now_and_then(self) -> None:
         while True:
