@@ -112,3 +112,12 @@ class Traffic:
             duplicates=runs.total() - len(runs),
             recovery=self.recovery,
         )
+
+
+def until(moment: float) -> None:
+    """Let time go by until a monotonic moment: how long a fault lasts is what it is about."""
+
+    def over() -> None:
+        assert time.monotonic() >= moment
+
+    eventually(over, timeout=RECOVERY_LIMIT * 2, interval=0.2)
