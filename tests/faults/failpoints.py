@@ -15,7 +15,7 @@ the engine are wrapped from outside; if the variable is not set, nothing is. Whe
 - `after_commit`, `after_failure_commit`: the pipeline knows, the latter of failures
   (`Reports.settled`).
 - `before_ack`, `after_ack`: the lane is to count its events as done, or has (`Lane.step`).
-- `retry_sleep`: the lane waits for the time of the next attempt (its event `stopping`).
+- `retry_sleep`: the lane waits for the time of the next attempt (its event `_woken`).
 - `offset_committed`: the broker has taken an offset (`Consumer._commit_offsets`).
 """
 
@@ -138,7 +138,7 @@ def wrap_lanes(reach: Callable[[str], None]) -> None:
     @replace(Lane, "__init__")
     def make(original: Replacement, lane: Lane, *args: Any) -> None:
         original(lane, *args)
-        lane.stopping = _Stopping(reach)
+        lane._woken = _Woken(reach)  # noqa: SLF001 - what wakes it has no public name
 
     @replace(Consumer, "_commit_offsets")
     async def commit(original: Replacement, *args: Any, **options: Any) -> bool:
@@ -148,7 +148,7 @@ def wrap_lanes(reach: Callable[[str], None]) -> None:
         return committed
 
 
-class _Stopping(asyncio.Event):
+class _Woken(asyncio.Event):
     def __init__(self, reach: Callable[[str], None]) -> None:
         super().__init__()
         self._reach = reach

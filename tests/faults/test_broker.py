@@ -8,13 +8,11 @@ from pathlib import Path
 
 import orjson
 import pytest
-from sqlalchemy import func, select
 
-from app.checkpoint.models import EventRow, FailureRow
 from tests.checkpoint.mock_kafka import MockKafka
 from tests.checkpoint.service import Log, Service
 from tests.end_to_end.stage import Stage
-from tests.faults.fallible import RECOVERY_LIMIT, start
+from tests.faults.fallible import RECOVERY_LIMIT
 from tests.faults.proxy import Proxy
 from tests.faults.report import note
 from tests.faults.traffic import SECONDS, Traffic
@@ -24,11 +22,6 @@ from tests.servers.machine import free_port
 
 MORE = 40
 """Events that come in while the broker cannot be reached, or right after."""
-DUPLICATES = 1000
-PARTITIONS = 8
-POISON = 2000
-POISON_LINES = 300
-"""Far fewer lines than events: a worker's start alone takes some 150."""
 full = partial(pytest.param, marks=[pytest.mark.full, pytest.mark.timeout(300)])
 
 
@@ -167,40 +160,3 @@ async def test_whoever_leads_and_coordinates_may_change(
             await eventually_async(committed, timeout=30)
             assert await service.recorded() == [0, 1, 2, 3]
     note("B6", injected=1, hit=1, events=4)
-
-
-@pytest.mark.parametrize("mode", ["fallible", "fallible_transactional"])
-def test_one_payload_a_thousand_times_is_one_event(stage: Stage, mode: str) -> None:
-    """Of partitions that come to it at the same time, plain handlers may run, effects are one."""
-    for agent in ("fallible", "fallible_transactional"):
-        stage.kafka.create_topic(stage.topic(agent), PARTITIONS)
-    value = orjson.dumps({"id": "the same", "seconds": 0.05})
-    for partition in range(PARTITIONS):
-        values = [value] * (DUPLICATES // PARTITIONS)
-        stage.ledger.produce(stage.topic(mode), values, partition=partition)
-    worker = start(stage)
-    places = [message.place for message in stage.ledger.entries]
-    eventually(lambda: stage.check_committed(places), timeout=RECOVERY_LIMIT)
-    stage.end([worker])
-    [[rows]] = stage.fetch(select(func.count()).select_from(EventRow))
-    assert rows == 1
-    assert len(stage.effects()) == (mode == "fallible_transactional")
-    runs = stage.runs().total()
-    assert 1 <= runs <= PARTITIONS
-    note("B9", injected=DUPLICATES, hit=DUPLICATES, events=DUPLICATES, duplicates=runs - 1)
-
-
-def test_a_flood_of_poison_is_as_many_failures(stage: Stage) -> None:
-    """No lag is left, and the log is not flooded with it."""
-    for agent in ("awkward", "awkward_transactional"):
-        stage.kafka.create_topic(stage.topic(agent))
-    values = [b"{bad %d" % number for number in range(POISON)]
-    stage.ledger.produce(stage.topic("awkward"), values)
-    worker = start(stage)
-    places = [message.place for message in stage.ledger.entries]
-    eventually(lambda: stage.check_committed(places), timeout=RECOVERY_LIMIT)
-    stage.end([worker])
-    [[failures]] = stage.fetch(select(func.count()).select_from(FailureRow))
-    assert failures == POISON
-    assert len(worker.output.splitlines()) < POISON_LINES
-    note("B10", injected=POISON, hit=POISON, events=POISON)
