@@ -14,8 +14,6 @@ from app.checkpoint.pipeline import Pipeline
 from app.checkpoint.store import Outcomes
 from tests.simulation.worker import Variant
 
-NO_UNIQUE_IDENTITY = "DROP INDEX ix_checkpoint_events_identity"
-
 
 def planted(kind: type[Pipeline]) -> Variant:
     """Return what puts a bug in the place of the engine's pipeline."""
@@ -25,6 +23,11 @@ def planted(kind: type[Pipeline]) -> Variant:
         return kind(real.handler, database=database, outages=outages, reports=real.reports)
 
     return variant
+
+
+def tables(kind: type[Pipeline]) -> str:
+    """Return SQL that takes from the tables what a bug goes without."""
+    return "DROP INDEX ix_checkpoint_events_identity" if kind is ChecksThenActs else ""
 
 
 class AcksBeforeCommit(Pipeline):

@@ -68,6 +68,7 @@ def _scenarios() -> st.SearchStrategy[Scenario]:
         Scenario,
         partitions=_partitions(),
         transactional=st.booleans(),
+        max_retries=st.sampled_from([2, 0]),
         exclusive=st.booleans(),
         choices=st.binary(min_size=40, max_size=160),
     )

@@ -10,7 +10,7 @@ from app.checkpoint.events import Record
 from app.checkpoint.identity import Identifier
 from tests.simulation.group import Group
 from tests.simulation.loop import PROCESS
-from tests.simulation.service import ATTEMPTS, FAILING, Kind, Place, Service
+from tests.simulation.service import Kind, Place, Service
 from tests.simulation.store import Store
 from tests.simulation.worker import Worker
 
@@ -73,10 +73,11 @@ class Oracle:
         self._check(not lost, f"I2: {lost} are lost")
         failed = self._store.select(f"SELECT partition, offset, error_class {OPEN}")
         for partition, offset, error in failed:
-            failing = self._kinds[partition, offset] in FAILING
+            failing = self._service.fails(self._kinds[partition, offset])
             blamed = "ProcessDied" in error and deaths >= PROVEN
             self._check(failing or blamed, f"{partition, offset} failed: {error}")
-        wrong = [at for at in self._recorded() if self._kinds[at] in {*FAILING, "skipped"}]
+        kinds = {at: self._kinds[at] for at in self._recorded()}
+        wrong = [at for at, kind in kinds.items() if kind == "skipped" or self._service.fails(kind)]
         self._check(not wrong, f"{wrong} are recorded")
 
     def _check_rows(self) -> None:
@@ -106,7 +107,7 @@ class Oracle:
     def _check_runs(self, lanes: Callable[[int], int]) -> None:
         """I4: in one lane, the handler runs as often as the event asks for, whatever happens."""
         for at, runs in self._service.journal.started.items():
-            most = ATTEMPTS[self._kinds[at]] * lanes(at[0])
+            most = self._service.runs(self._kinds[at]) * lanes(at[0])
             self._check(runs <= most, f"I4: {at} ran {runs} times instead of {most}")
 
     def _unsettled(self, records: Iterable[Record]) -> list[Place]:

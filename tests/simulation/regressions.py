@@ -1,5 +1,35 @@
-"""Scenarios that once violated an invariant, or in which a canary did, as short as they became."""
+"""Scenarios in which an engine violated an invariant, as short as they became.
 
+What the simulation finds in the engine itself is kept here too, as `Scenario` that pytest showed.
+"""
+
+from app.checkpoint.pipeline import Pipeline
+from tests.simulation import canaries
 from tests.simulation.simulation import Scenario
 
-REGRESSIONS: tuple[Scenario, ...] = ()
+
+def after(requests: int, *fates: int) -> bytes:
+    """Return a schedule in which the first requests go well, and the next ones as they are to."""
+    return bytes(requests) + bytes(fates)
+
+
+FOUND: tuple[tuple[type[Pipeline], Scenario], ...] = (
+    (canaries.AcksBeforeCommit, Scenario(partitions=(("good",), ()), choices=after(14, 201))),
+    (
+        canaries.SkipsAcks,
+        Scenario(
+            partitions=(("good",), ("twin",)), choices=after(18, 230, 0, 0, 206, 0, 0, 0, 0, 0, 216)
+        ),
+    ),
+    (canaries.AcksOutOfOrder, Scenario(partitions=(("ill",), ("fails once",)))),
+    (
+        canaries.FailsAfterAck,
+        Scenario(partitions=(("fails once",), ("ill",)), choices=after(21, 228)),
+    ),
+    (canaries.AcksWhatRaised, Scenario(partitions=(("null", "poison"), ()))),
+    (
+        canaries.ChecksThenActs,
+        Scenario(partitions=(("good", "good"), ("good",)), choices=after(26, 254)),
+    ),
+)
+"""Each with the planted bug that it shows."""

@@ -20,19 +20,8 @@ Kind: TypeAlias = Literal[
 KINDS: tuple[Kind, ...] = get_args(Kind)
 TIMEOUT = 60.0
 """Longer than any process is frozen: only a handler that hangs runs into it."""
-ATTEMPTS: dict[Kind, int] = {
-    "good": 1,
-    "slow": 1,
-    "skipped": 1,
-    "fails once": 2,
-    "fails twice": 3,
-    "hangs once": 2,
-    "poison": 3,
-    "ill": 0,
-    "null": 1,
-}
-"""How often the handler of an event runs when nothing interrupts it."""
-FAILING: frozenset[Kind] = frozenset({"poison", "ill"})
+FAILURES: dict[Kind, int] = {"fails once": 1, "fails twice": 2, "hangs once": 1, "poison": 100}
+"""How many attempts at an event fail before one succeeds."""
 
 Place: TypeAlias = tuple[int, int]
 """Partition and offset."""
@@ -50,22 +39,31 @@ class Journal:
 class Service:
     """What is deployed to each process."""
 
-    def __init__(self, world: World, *, transactional: bool) -> None:
+    def __init__(self, world: World, *, transactional: bool, max_retries: int) -> None:
         self.journal = Journal()
         self.on_start: Callable[[Place], object] = bool
         """Told of each run of a handler before it begins."""
         self.transactional = transactional
+        self.max_retries = max_retries
         self._world = world
 
     def decorated(self, checkpoint: Checkpoint) -> Checkpointed:
         """Return the agent's function as the service's own module has it."""
         options: OptionArguments = {
-            "max_retries": 2,
+            "max_retries": self.max_retries,
             "timeout": TIMEOUT,
             "backoff": Backoff(min=1.0, max=60.0, multiplier=8.0, jitter=0.0),
             "transactional": self.transactional,
         }
         return checkpoint(**options)(self._with_session if self.transactional else self._handle)
+
+    def fails(self, kind: Kind) -> bool:
+        """Return whether an event of this kind is to become a failure."""
+        return kind == "ill" or FAILURES.get(kind, 0) > self.max_retries
+
+    def runs(self, kind: Kind) -> int:
+        """Return how often the handler of an event runs when nothing interrupts it."""
+        return 0 if kind == "ill" else 1 + min(FAILURES.get(kind, 0), self.max_retries)
 
     async def _with_session(
         self, payload: Any, metadata: Metadata, session: AsyncSession
@@ -93,7 +91,7 @@ class Service:
             await asyncio.sleep(1.0)
         if kind == "hangs once" and attempt == 1:
             await asyncio.sleep(2 * TIMEOUT)
-        if attempt < {"fails once": 2, "fails twice": 3, "poison": 4}.get(kind, 0):
+        if attempt <= FAILURES.get(kind, 0):
             raise LookupError(kind)
 
 

@@ -35,6 +35,7 @@ class Scenario:
 
     partitions: tuple[tuple[Sent, ...], ...]
     transactional: bool = False
+    max_retries: int = 2
     exclusive: bool = False
     """Whether transactions exclude each other, as in SQLite."""
     choices: bytes = b""
@@ -77,7 +78,11 @@ class Simulation:
         self.store = Store(self.world, exclusive=scenario.exclusive)
         self._kinds = _kinds(scenario)
         self._group = Group(_values(scenario))
-        self._service = Service(self.world, transactional=scenario.transactional)
+        self._service = Service(
+            self.world,
+            transactional=scenario.transactional,
+            max_retries=scenario.max_retries,
+        )
         self._oracle = Oracle(self._group, self.store, self._service, self._kinds)
         self._variant = variant
         self._workers: dict[str, Worker] = {}

@@ -6,7 +6,7 @@ import pytest
 
 from tests.faults.report import note
 from tests.simulation.exploration import Totals, explore
-from tests.simulation.regressions import REGRESSIONS
+from tests.simulation.regressions import FOUND
 from tests.simulation.service import KINDS
 from tests.simulation.simulation import Scenario, simulate
 
@@ -15,7 +15,10 @@ ALL_KINDS = Scenario(partitions=((*KINDS, "twin"), ("good", "twin", "poison")))
 
 @pytest.mark.parametrize(
     "scenarios",
-    [250, pytest.param(20_000, marks=[pytest.mark.full, pytest.mark.timeout(7200)])],
+    [
+        pytest.param(250, marks=pytest.mark.timeout(600)),
+        pytest.param(20_000, marks=[pytest.mark.full, pytest.mark.timeout(7200)]),
+    ],
 )
 def test_no_schedule_loses_an_event_or_keeps_an_effect_twice(scenarios: int) -> None:
     """Processes die, freeze and stop, requests and replies are lost, partitions change hands."""
@@ -45,9 +48,9 @@ def test_a_schedule_runs_the_same_way_each_time() -> None:
     assert simulate(scenario).trace == simulate(scenario).trace
 
 
-@pytest.mark.parametrize("scenario", REGRESSIONS)
-def test_a_schedule_that_once_failed_passes(scenario: Scenario) -> None:
-    """What was found once is looked for each time."""
+@pytest.mark.parametrize("scenario", [scenario for _, scenario in FOUND])
+def test_a_schedule_that_was_kept_passes(scenario: Scenario) -> None:
+    """What has been found once is looked for each time."""
     assert simulate(scenario).violations == []
 
 
