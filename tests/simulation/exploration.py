@@ -8,8 +8,9 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from tests.simulation.scenario import Scenario, Sent
 from tests.simulation.service import KINDS, Kind
-from tests.simulation.simulation import Report, Scenario, Sent, simulate
+from tests.simulation.simulation import Report, simulate
 from tests.simulation.worker import Variant
 
 

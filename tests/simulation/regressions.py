@@ -5,7 +5,7 @@ What the simulation finds in the engine itself is kept here too, as `Scenario` t
 
 from app.checkpoint.pipeline import Pipeline
 from tests.simulation import canaries
-from tests.simulation.simulation import Scenario
+from tests.simulation.scenario import Scenario
 
 
 def after(requests: int, *fates: int) -> bytes:

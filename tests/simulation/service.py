@@ -45,7 +45,8 @@ class Service:
         """Told of each run of a handler before it begins."""
         self.transactional = transactional
         self.max_retries = max_retries
-        self._world = world
+        self.world = world
+        """Where handlers call other services."""
 
     def decorated(self, checkpoint: Checkpoint) -> Checkpointed:
         """Return the agent's function as the service's own module has it."""
@@ -78,7 +79,7 @@ class Service:
         place = metadata.partition, metadata.offset
         self.on_start(place)
         self.journal.started[place] += 1
-        await self._world.request(f"handler {place}", bool, is_safe=True)
+        await self.world.request(f"handler {place}", bool, is_safe=True)
         await self._behave(kind, metadata.attempt)
         self.journal.finished.append(place)
         if kind == "skipped":

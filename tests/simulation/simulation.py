@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal, TypeAlias
 
 from app.checkpoint.pipeline import Pipeline
 from tests.simulation.group import Group
 from tests.simulation.oracle import Oracle
+from tests.simulation.scenario import Scenario
 from tests.simulation.schedule import Turn
-from tests.simulation.service import Kind, Place, Service, value
+from tests.simulation.service import Service
 from tests.simulation.store import Store
 from tests.simulation.worker import Machine, Variant, Worker
 from tests.simulation.world import World
@@ -24,22 +24,6 @@ PATIENCE_SECONDS = 5_000.0
 """By then every scenario has come to its end."""
 LINGER_TICKS = 5
 """So long is looked on when everything is done."""
-
-Sent: TypeAlias = Kind | Literal["twin"]
-"""A twin has the payload of the scenario's first event."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scenario:
-    """What is in the topic, how the service is built, and what goes wrong."""
-
-    partitions: tuple[tuple[Sent, ...], ...]
-    transactional: bool = False
-    max_retries: int = 2
-    exclusive: bool = False
-    """Whether transactions exclude each other, as in SQLite."""
-    choices: bytes = b""
-    """The schedule."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +60,8 @@ class Simulation:
         self.world = World(scenario.choices)
         self.world.in_flight = self._in_flight
         self.store = Store(self.world, exclusive=scenario.exclusive)
-        self._kinds = _kinds(scenario)
-        self._group = Group(_values(scenario))
+        self._kinds = scenario.kinds()
+        self._group = Group(scenario.values())
         self._service = Service(
             self.world,
             transactional=scenario.transactional,
@@ -129,7 +113,6 @@ class Simulation:
         machine.switch_on(self.store)
         worker = Worker(
             machine,
-            world=self.world,
             group=self._group,
             service=self._service,
             variant=self._variant,
@@ -174,29 +157,6 @@ class Simulation:
         for worker in self._workers.values():
             for error in worker.crashes:
                 yield f"{worker.name} crashed: {error!r}"
-
-
-def _values(scenario: Scenario) -> list[list[bytes | None]]:
-    numbers = iter(range(1000))
-    values = [
-        [None if kind == "twin" else value(kind, next(numbers)) for kind in kinds]
-        for kinds in scenario.partitions
-    ]
-    first = values[0][0]
-    return [
-        [first if kind == "twin" else each for kind, each in zip(kinds, of_kinds, strict=True)]
-        for kinds, of_kinds in zip(scenario.partitions, values, strict=True)
-    ]
-
-
-def _kinds(scenario: Scenario) -> dict[Place, Kind]:
-    first = scenario.partitions[0][0]
-    assert first != "twin"
-    return {
-        (partition, offset): first if kind == "twin" else kind
-        for partition, kinds in enumerate(scenario.partitions)
-        for offset, kind in enumerate(kinds)
-    }
 
 
 @cache

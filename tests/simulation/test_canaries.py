@@ -6,7 +6,8 @@ from app.checkpoint.pipeline import Pipeline
 from tests.simulation import canaries
 from tests.simulation.exploration import explore
 from tests.simulation.regressions import FOUND
-from tests.simulation.simulation import Scenario, simulate
+from tests.simulation.scenario import Scenario
+from tests.simulation.simulation import simulate
 
 ENOUGH = 400
 """Scenarios within which a bug must be found."""

@@ -7,8 +7,9 @@ import pytest
 from tests.faults.report import note
 from tests.simulation.exploration import Totals, explore
 from tests.simulation.regressions import FOUND
+from tests.simulation.scenario import Scenario
 from tests.simulation.service import KINDS
-from tests.simulation.simulation import Scenario, simulate
+from tests.simulation.simulation import simulate
 
 ALL_KINDS = Scenario(partitions=((*KINDS, "twin"), ("good", "twin", "poison")))
 

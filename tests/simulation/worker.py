@@ -18,11 +18,12 @@ from app.checkpoint.lanes import Lanes
 from app.checkpoint.outages import Outages
 from app.checkpoint.pipeline import Pipeline
 from app.checkpoint.suspects import Suspects
+from tests.simulation.driver import Connection
 from tests.simulation.group import TOPIC, Assignment, Group
 from tests.simulation.loop import PROCESS, Process
 from tests.simulation.service import Service
-from tests.simulation.store import Connection, Store
-from tests.simulation.world import TroubleError, World
+from tests.simulation.store import Store
+from tests.simulation.world import TroubleError
 
 T = TypeVar("T")
 
@@ -63,7 +64,7 @@ class Worker(Process):
     """One life of a process."""
 
     def __init__(
-        self, machine: Machine, *, world: World, group: Group, service: Service, variant: Variant
+        self, machine: Machine, *, group: Group, service: Service, variant: Variant
     ) -> None:
         super().__init__(machine.name)
         self.machine = machine
@@ -72,7 +73,7 @@ class Worker(Process):
         self.is_stopping = False
         self.seeks: list[str] = []
         """`seek` and `rewind`, to be done with the next fetch."""
-        self._world = world
+        self._world = service.world
         self._group = group
         checkpoint = machine.checkpoint
         pipeline = service.decorated(checkpoint).pipeline(agent="orders", group_id="service")
