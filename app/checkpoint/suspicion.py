@@ -66,8 +66,11 @@ class Suspicion:
         if self._is_new:
             self._events_left -= progress.done
             self._seconds_left -= seconds
-        careful = self.careful_until - time.monotonic()
-        self.is_over = min(self._events_left, self._seconds_left, careful) <= 0
+        # From when these events were taken up: what takes long itself may have no trace yet, and an
+        # event that is to be retried has none.
+        careful = self.careful_until - (time.monotonic() - seconds)
+        left = min(self._events_left, self._seconds_left, careful)
+        self.is_over = left <= 0 and progress.done > 0
 
     def _rule_out(self, offset: int, known: InHand) -> None:
         if offset >= known.last:

@@ -1,6 +1,6 @@
 """Scenarios in which an engine violated an invariant, as short as they became.
 
-What the simulation finds in the engine itself is kept here too, as `Scenario` that pytest showed.
+What the simulation finds in the engine itself is added to `MENDED`, as pytest shows it.
 """
 
 from app.checkpoint.pipeline import Pipeline
@@ -33,3 +33,10 @@ FOUND: tuple[tuple[type[Pipeline], Scenario], ...] = (
     ),
 )
 """Each with the planted bug that it shows."""
+
+MENDED: tuple[Scenario, ...] = (
+    # An event that hangs, is retried, and lies before one that ends its process: a crash loop.
+    Scenario(partitions=(("hangs once", "kills"), ())),
+    Scenario(partitions=(("kills",), ("hangs once", "kills"))),
+)
+"""What the engine itself once failed at."""

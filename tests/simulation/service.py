@@ -12,10 +12,20 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.checkpoint import Ack, Backoff, Checkpoint, Metadata, ack
 from app.checkpoint.decorator import Checkpointed, OptionArguments
+from tests.simulation.loop import PROCESS
 from tests.simulation.world import World
 
 Kind: TypeAlias = Literal[
-    "good", "slow", "skipped", "fails once", "fails twice", "hangs once", "poison", "ill", "null"
+    "good",
+    "slow",
+    "skipped",
+    "fails once",
+    "fails twice",
+    "hangs once",
+    "poison",
+    "ill",
+    "null",
+    "kills",
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 TIMEOUT = 60.0
@@ -60,7 +70,7 @@ class Service:
 
     def fails(self, kind: Kind) -> bool:
         """Return whether an event of this kind is to become a failure."""
-        return kind == "ill" or FAILURES.get(kind, 0) > self.max_retries
+        return kind in {"ill", "kills"} or FAILURES.get(kind, 0) > self.max_retries
 
     def runs(self, kind: Kind) -> int:
         """Return how often the handler of an event runs when nothing interrupts it."""
@@ -88,6 +98,10 @@ class Service:
         return ack(f"{place}", 0)
 
     async def _behave(self, kind: Kind, attempt: int) -> None:
+        process = PROCESS.get()
+        if kind == "kills" and process is not None:
+            self.world.strike(process, "dies")
+            await asyncio.sleep(0)
         if kind == "slow":
             await asyncio.sleep(1.0)
         if kind == "hangs once" and attempt == 1:

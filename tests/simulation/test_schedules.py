@@ -6,7 +6,7 @@ import pytest
 
 from tests.faults.report import note
 from tests.simulation.exploration import Totals, explore
-from tests.simulation.regressions import FOUND
+from tests.simulation.regressions import FOUND, MENDED
 from tests.simulation.scenario import Scenario
 from tests.simulation.service import KINDS
 from tests.simulation.simulation import simulate
@@ -49,7 +49,7 @@ def test_a_schedule_runs_the_same_way_each_time() -> None:
     assert simulate(scenario).trace == simulate(scenario).trace
 
 
-@pytest.mark.parametrize("scenario", [scenario for _, scenario in FOUND])
+@pytest.mark.parametrize("scenario", [*MENDED, *(scenario for _, scenario in FOUND)])
 def test_a_schedule_that_was_kept_passes(scenario: Scenario) -> None:
     """What has been found once is looked for each time."""
     assert simulate(scenario).violations == []
