@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from app.checkpoint.errors import SchemaError
+from app.checkpoint.keepalive import keep_alive
 from app.checkpoint.models import TABLES
 
 DRIVERS = {
@@ -114,6 +115,8 @@ class Database:
         _name_lost_connections(self.engine)
         if self.dialect == "sqlite":
             _prepare_sqlite(self.engine, read_only=read_only)
+        else:
+            keep_alive(self.engine)
 
     async def check_schema(self) -> None:
         """Check that the tables are there as this code needs them.
