@@ -105,7 +105,10 @@ class Suspects:
             settled = pipeline.settle(lane, records)
         started = time.monotonic()
         progress = await settled
-        suspicion.survived(records, progress, time.monotonic() - started)
+        seconds = time.monotonic() - started
+        done = {record.offset for record in records[: progress.done]}
+        is_waiting = bool(lane.attempts.keys() - done)
+        suspicion.survived(records, progress, seconds, is_waiting=is_waiting)
         return progress
 
     async def _open(self, pipeline: Pipeline, lane: Lane) -> None:

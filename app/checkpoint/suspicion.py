@@ -54,10 +54,21 @@ class Suspicion:
         alone = known is not None and known.first == known.last == record.offset
         return known.starts if known and alone and known.starts >= MAX_STARTS else 0
 
-    def survived(self, taken: Sequence[Record], progress: Progress, seconds: float) -> None:
-        """Learn from events that were in hand, some seconds long, and the process lives on."""
+    def survived(
+        self, taken: Sequence[Record], progress: Progress, seconds: float, *, is_waiting: bool
+    ) -> None:
+        """Learn from events that were in hand, some seconds long, and the process lives on.
+
+        Args:
+            taken: the events.
+            progress: what became of them.
+            seconds: how long they were in hand.
+            is_waiting: whether an event behind those that are done was attempted, and waits.
+        """
         if self.in_hand is None:
             self._look_further(progress, seconds)
+            # What has taken its time and left no trace would be taken up together with others.
+            self.is_over = self.is_over and not is_waiting
         elif progress.done:
             self._rule_out(taken[progress.done - 1].offset, self.in_hand)
 
@@ -66,11 +77,9 @@ class Suspicion:
         if self._is_new:
             self._events_left -= progress.done
             self._seconds_left -= seconds
-        # From when these events were taken up: what takes long itself may have no trace yet, and an
-        # event that is to be retried has none.
+        # From when these events were taken up: what takes long itself may have no trace yet.
         careful = self.careful_until - (time.monotonic() - seconds)
-        left = min(self._events_left, self._seconds_left, careful)
-        self.is_over = left <= 0 and progress.done > 0
+        self.is_over = min(self._events_left, self._seconds_left, careful) <= 0
 
     def _rule_out(self, offset: int, known: InHand) -> None:
         if offset >= known.last:

@@ -188,7 +188,8 @@ class Stage:
         await database.close()
 
     async def _fetch(self, statement: Executable) -> Sequence[Row[Any]]:
-        database = Database(self.database_url)
+        # On SQLite, a transaction that might write has to wait for those of the workers.
+        database = Database(self.database_url, read_only=self.database_url.startswith("sqlite"))
         try:
             async with database.engine.connect() as connection:
                 return (await connection.execute(statement)).all()

@@ -38,5 +38,10 @@ MENDED: tuple[Scenario, ...] = (
     # An event that hangs, is retried, and lies before one that ends its process: a crash loop.
     Scenario(partitions=(("hangs once", "kills"), ())),
     Scenario(partitions=(("kills",), ("hangs once", "kills"))),
+    # The same, where what came of the hanging one is to be recorded together with its neighbours.
+    Scenario(partitions=(("good", "hangs once", "kills"), ()), transactional=True, max_retries=0),
+    # Each of two twins had the other one's failure forgotten, and so had a third one no end.
+    Scenario(partitions=(("kills", "twin", "kills"), ())),
+    Scenario(partitions=(("kills",), ("twin", "kills"))),
 )
 """What the engine itself once failed at."""

@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from app.checkpoint import queries
 from app.checkpoint.database import Database
+from app.checkpoint.errors import ProcessDiedError
 from app.checkpoint.events import Event
 from app.checkpoint.queries import Known
 from tests.checkpoint.writer import Writer
@@ -94,6 +95,18 @@ async def test_a_redelivery_is_settled_and_content_sent_anew_is_not(writer: Writ
     }
     found = await known(writer.database, *cases)
     assert [found.settled(event) for event in cases] == list(cases.values())
+
+
+async def test_what_ended_the_process_is_settled_wherever_it_comes_from(writer: Writer) -> None:
+    """A twin would end it as well."""
+    killer = writer.event(b"1", offset=1)
+    await writer.fail(writer.failed(killer, ProcessDiedError(3)))
+    twin = writer.event(b"1", offset=7, partition=2)
+    found = await known(writer.database, twin)
+    assert found.failures == {killer.identity: None}
+    assert found.settled(killer)
+    assert found.settled(twin)
+    assert not found.settled(writer.event(b"2", offset=1))
 
 
 async def plan(tables: Database, statement: str, parameters: Any) -> str:
