@@ -31,9 +31,13 @@ def wait_until_at_work(stage: Stage, worker: Worker, *, since: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "failpoint", ["handler_out", pytest.param("before_ack", marks=pytest.mark.full)]
+    ("mode", "failpoint"),
+    [
+        (MODES[1], "handler_out"),
+        pytest.param(MODES[0], "handler_out", marks=pytest.mark.full),
+        *(pytest.param(mode, "before_ack", marks=pytest.mark.full) for mode in MODES),
+    ],
 )
-@pytest.mark.parametrize("mode", MODES)
 def test_a_zombie_is_fenced(stage: Stage, mode: str, failpoint: str) -> None:
     """It stands still with events in hand until another worker has settled all, and goes on."""
     produce(stage, mode)

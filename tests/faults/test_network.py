@@ -33,7 +33,7 @@ def peak_megabytes(worker: Worker) -> float:
 @pytest.mark.parametrize(
     ("database", "seconds", "end"),
     [
-        ("mariadb", 15, "resumed"),
+        ("mariadb", 5, "resumed"),
         pytest.param("postgresql", 15, "reset", marks=FULL),
         pytest.param("mariadb", 60, "reset", marks=FULL),
         pytest.param("postgresql", 60, "resumed", marks=FULL),
