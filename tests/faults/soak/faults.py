@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from tests.end_to_end.worker import Worker
 from tests.faults.soak.stage import SoakStage
+from tests.servers import Server
 
 DOWN_SECONDS = 5.0
 """Longest time that a server is away."""
@@ -53,20 +54,12 @@ def add_and_remove_worker(stage: SoakStage, _: random.Random) -> int:
 
 def kill_database(stage: SoakStage, dice: random.Random) -> int:
     """Kill the database, and start it again some seconds later."""
-    in_flight = stage.until_in_flight()
-    stage.database.kill()
-    stage.go_on_for(dice.uniform(0, DOWN_SECONDS))
-    stage.database.start()
-    return in_flight
+    return _away(stage, dice, stage.database, stage.database.kill)
 
 
 def stop_database(stage: SoakStage, dice: random.Random) -> int:
     """Stop the database in order, and start it again some seconds later."""
-    in_flight = stage.until_in_flight()
-    stage.database.stop()
-    stage.go_on_for(dice.uniform(0, DOWN_SECONDS))
-    stage.database.start()
-    return in_flight
+    return _away(stage, dice, stage.database, stage.database.stop)
 
 
 def cut_connections(stage: SoakStage, _: random.Random) -> int:
@@ -113,11 +106,7 @@ def send_a_killer(stage: SoakStage, _: random.Random) -> int:
 
 def kill_broker(stage: SoakStage, dice: random.Random) -> int:
     """Kill Apache Kafka, and start it again some seconds later."""
-    in_flight = stage.until_in_flight()
-    stage.kafka.kill()
-    stage.go_on_for(dice.uniform(0, DOWN_SECONDS))
-    stage.kafka.start()
-    return in_flight
+    return _away(stage, dice, stage.kafka, stage.kafka.kill)
 
 
 def kill_everything(stage: SoakStage, dice: random.Random) -> int:
@@ -148,6 +137,14 @@ FAULTS: dict[Fault, int] = {
     kill_everything: 1,
 }
 """How often each is chosen, in proportion."""
+
+
+def _away(stage: SoakStage, dice: random.Random, server: Server, end: Callable[[], None]) -> int:
+    in_flight = stage.until_in_flight()
+    end()
+    stage.go_on_for(dice.uniform(0, DOWN_SECONDS))
+    server.start()
+    return in_flight
 
 
 def _frozen_at_work(stage: SoakStage, dice: random.Random) -> tuple[Worker, int]:
