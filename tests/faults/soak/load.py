@@ -45,6 +45,10 @@ class Load:
             self._produce(agent, times=1 + twice)
         self._producer.poll(0)
 
+    def listen(self) -> None:
+        """Hear what the broker has acknowledged."""
+        self._producer.poll(0)
+
     def send_a_killer(self) -> Numbered:
         """Produce an event that ends each process that handles it."""
         return self._produce("killing", kills=True)

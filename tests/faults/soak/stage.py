@@ -138,6 +138,7 @@ class SoakStage:
     def look(self) -> None:
         """Look at journal, offsets and rows as far as somebody answers, and produce."""
         self.check_workers()
+        self.load.listen()
         self.oracle.read_journal()
         with contextlib.suppress(KafkaException, SQLAlchemyError, OSError):
             # Offsets first: rows only grow, so what is missing then was missing before.
