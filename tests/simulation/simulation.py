@@ -81,7 +81,10 @@ class Simulation:
         try:
             while not (watching.done() or self._oracle.violations):
                 self.world.loop.step()
-            self._oracle.check_end(deaths=self._deaths, lanes=self._lanes)
+            # Whoever stands still for too long is taken for dead.
+            frozen = self.world.injected["freezes"] + self.world.injected["freezes for long"]
+            deaths = self._deaths + frozen
+            self._oracle.check_end(deaths=deaths, lanes=self._lanes)
         finally:
             self.world.is_over = True
             self.world.loop.clear_away()
@@ -129,7 +132,7 @@ class Simulation:
             self._group.tick()
             self._take(self.world.schedule.turn())
             for worker in [worker for worker in self._workers.values() if worker.dead]:
-                self._deaths += not worker.is_stopping
+                self._deaths += 1
                 self._start(worker.machine)
             self._oracle.violations.extend(self._crashes())
             done_for = done_for + 1 if self._is_done() else 0

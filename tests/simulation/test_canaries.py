@@ -29,7 +29,7 @@ def test_a_planted_bug_is_found(bug: type[Pipeline], violated: str) -> None:
     with pytest.raises(AssertionError, match=violated):
         explore(
             scenarios=ENOUGH,
-            shrink=False,
+            repeatable=True,
             variant=canaries.planted(bug),
             store=canaries.tables(bug),
         )

@@ -15,15 +15,17 @@ ALL_KINDS = Scenario(partitions=((*KINDS, "twin"), ("good", "twin", "poison")))
 
 
 @pytest.mark.parametrize(
-    "scenarios",
+    ("scenarios", "repeatable"),
     [
-        pytest.param(250, marks=pytest.mark.timeout(600)),
-        pytest.param(20_000, marks=[pytest.mark.full, pytest.mark.timeout(7200)]),
+        pytest.param(500, True, marks=pytest.mark.timeout(600)),
+        pytest.param(20_000, False, marks=[pytest.mark.full, pytest.mark.timeout(7200)]),
     ],
 )
-def test_no_schedule_loses_an_event_or_keeps_an_effect_twice(scenarios: int) -> None:
+def test_no_schedule_loses_an_event_or_keeps_an_effect_twice(
+    *, scenarios: int, repeatable: bool
+) -> None:
     """Processes die, freeze and stop, requests and replies are lost, partitions change hands."""
-    totals = explore(scenarios=scenarios)
+    totals = explore(scenarios=scenarios, repeatable=repeatable)
 
     _report(totals)
     assert totals.scenarios >= scenarios
