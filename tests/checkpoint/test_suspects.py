@@ -439,7 +439,8 @@ async def test_each_of_two_killers_in_two_partitions_is_found(tables: Database) 
     service, deaths = Service(tables, 3), 0
     while not await survives_both(service):
         deaths += 1
-        assert deaths <= 2 * MOST_DEATHS
+        # On a slow machine, care may end before the batch that it is for.
+        assert deaths <= 2 * (MOST_DEATHS + 2)
     assert [failure[0] for failure in await service.failures()] == [3, 3]
     assert await service.events() == sorted(2 * [0, 1, 2, 4, 5])
 
