@@ -459,7 +459,7 @@ async def test_whatever_the_batches_are_the_killers_become_failures_and_nothing_
         service, deaths = Service(tables, *killers, transactional=transactional), 0
         while not await service.survives(16, batch=batches[deaths % len(batches)]):
             deaths += 1
-            assert deaths <= len(killers) * (MOST_DEATHS + 1)
+            assert deaths <= len(killers) * (MOST_DEATHS + 2)
         assert await service.failures() == [
             (killer, PROCESS_DIED, MAX_STARTS) for killer in sorted(killers)
         ]
