@@ -73,9 +73,7 @@ class Pipeline:
         if known.settled(event):
             outcomes.duplicates.append(event)
         else:
-            metadata = self.handler.metadata(event, error.starts)
-            failed = self.handler.failed(metadata, event, error)
-            outcomes.failed.append(replace(failed, retry_at=None))
+            outcomes.failed.append(self._given_up(event, error, error.starts))
             await self._outages.ride_out(lambda: self._record(outcomes))
         self.reports.settled(outcomes, lane.attempts, time.perf_counter() - started)
         return Progress(done=1, outcomes=outcomes)
@@ -167,11 +165,14 @@ class Pipeline:
             except SQLAlchemyError as error:
                 if not is_refusal(error):
                     raise
-                metadata = self.handler.metadata(event, 1)
-                failed = self.handler.failed(metadata, event, error)
-                outcomes.failed.append(replace(failed, retry_at=None))
+                outcomes.failed.append(self._given_up(event, error, 1))
                 outcomes.acked.remove((event, ack))
         await self._write(outcomes)
+
+    def _given_up(self, event: Event, error: Exception, attempts: int) -> FailedAttempt:
+        """Return the last attempt at an event that is a failure whatever its options say."""
+        failed = self.handler.failed(self.handler.metadata(event, attempts), event, error)
+        return replace(failed, retry_at=None)
 
     async def _settle_in_transaction(self, lane: Lane, events: Sequence[Event]) -> Progress:
         """Settle events so that what their handlers write and their rows commit together."""

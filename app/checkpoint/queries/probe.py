@@ -10,9 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.checkpoint.errors import ProcessDiedError
 from app.checkpoint.events import Event
+from app.checkpoint.failures import error_class
 from app.checkpoint.models import EventRow, FailureRow
 
-PROCESS_DIED = f"{ProcessDiedError.__module__}.{ProcessDiedError.__qualname__}"
+PROCESS_DIED = error_class(ProcessDiedError(0))
 _Row: TypeAlias = tuple[bytes, int | None, int, str | None]
 
 
@@ -53,11 +54,11 @@ async def known(connection: AsyncConnection, events: Sequence[Event]) -> Known:
         rows = await connection.execute(_known(), {"wanted": identities})
     recorded: set[bytes] = set()
     failures: dict[bytes, tuple[int, int] | None] = {}
-    for identity, partition, offset, error_class in cast("Iterable[_Row]", rows):
+    for identity, partition, offset, kind in cast("Iterable[_Row]", rows):
         if partition is None:
             recorded.add(bytes(identity))
         else:
-            ended = error_class == PROCESS_DIED
+            ended = kind == PROCESS_DIED
             failures[bytes(identity)] = None if ended else (partition, offset)
     return Known(recorded=recorded, failures=failures)
 
