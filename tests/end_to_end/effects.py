@@ -2,6 +2,8 @@
 
 from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table
 
+from app.checkpoint.database import Database
+
 effects = Table(
     "effects",
     MetaData(),
@@ -11,3 +13,11 @@ effects = Table(
     Column("offset", BigInteger, nullable=False),
     Column("pid", Integer, nullable=False),
 )
+
+
+async def create_effects(database_url: str) -> None:
+    """Create the table."""
+    database = Database(database_url)
+    async with database.engine.begin() as connection:
+        await connection.run_sync(effects.metadata.create_all)
+    await database.close()

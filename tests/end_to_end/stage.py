@@ -17,7 +17,7 @@ from sqlalchemy import Executable, Row, select, union_all
 
 from app.checkpoint.database import Database
 from app.checkpoint.models import EventRow, FailureRow
-from tests.end_to_end.effects import effects
+from tests.end_to_end.effects import create_effects, effects
 from tests.end_to_end.flag import Flag
 from tests.end_to_end.invariants import check_effects, check_nothing_is_lost, check_order
 from tests.end_to_end.journal import Journal, Place
@@ -47,7 +47,7 @@ class Stage:
         for name in TOPICS:
             kafka.create_topic(self.topic(name))
         migrate(database_url)
-        asyncio.run(self._create_effects())
+        asyncio.run(create_effects(database_url))
 
     def topic(self, agent: str) -> str:
         """Return the topic of an agent."""
@@ -174,12 +174,6 @@ class Stage:
         for worker in self.workers:
             worker.kill()
             sys.stdout.write(f"{worker.log.name}:\n{worker.output[-4000:]}\n")
-
-    async def _create_effects(self) -> None:
-        database = Database(self.database_url)
-        async with database.engine.begin() as connection:
-            await connection.run_sync(effects.metadata.create_all)
-        await database.close()
 
     async def _execute(self, statement: Executable) -> None:
         database = Database(self.database_url)

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from tests.faults.soak import report
@@ -54,7 +54,7 @@ class Progress:
         """Write it down."""
         told = {
             "seconds": self.seconds,
-            "injected": [report.as_data(fault) for fault in self.injected],
+            "injected": [asdict(fault) for fault in self.injected],
         }
         self.path.write_text(json.dumps(told))
 

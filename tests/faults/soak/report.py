@@ -6,7 +6,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -135,11 +135,6 @@ def markdown(report: dict[str, Any]) -> str:
         lines.append(f"| {name} | " + " | ".join(map(str, cells)) + " |")
     lines += ["", *(f"- {wrong}" for wrong in report["wrong"])]
     return "\n".join(lines).rstrip() + "\n"
-
-
-def as_data(fault: Injected) -> dict[str, Any]:
-    """Return a fault as what JSON can hold."""
-    return asdict(fault)
 
 
 def _by_fault(injected: Sequence[Injected]) -> dict[str, dict[str, Any]]:

@@ -11,7 +11,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.checkpoint.database import Database
-from tests.end_to_end.effects import effects
+from tests.end_to_end.effects import create_effects
 from tests.end_to_end.stage import migrate
 from tests.end_to_end.worker import Worker
 from tests.faults.proxy import Proxy
@@ -139,12 +139,8 @@ class SoakStage:
         """Look at journal, offsets and rows as far as somebody answers, and produce."""
         self.check_workers()
         self.load.listen()
-        self.oracle.read_journal()
         with contextlib.suppress(KafkaException, SQLAlchemyError, OSError):
-            # Offsets first: rows only grow, so what is missing then was missing before.
-            committed = self.kafka.committed(GROUP) if self.kafka.running else {}
-            asyncio.run(self._read_rows())
-            self.oracle.check_commits(committed)
+            self._read_on()
         self.load.refill(len(self.book.events) - len(self.oracle.settled))
         self._looks.append((time.monotonic(), len(self.oracle.settled)))
         self.memory.look(self._workers[0].pid if self._workers else None)
@@ -170,7 +166,8 @@ class SoakStage:
 
     def _read_on(self) -> None:
         self.oracle.read_journal()
-        committed = self.kafka.committed(GROUP)
+        # Offsets first: rows only grow, so what is missing then was missing before.
+        committed = self.kafka.committed(GROUP) if self.kafka.running else {}
         asyncio.run(self._read_rows())
         self.oracle.check_commits(committed)
 
@@ -200,13 +197,6 @@ class SoakStage:
             self.kafka.create_topic(f"{GROUP}.{agent}", PARTITIONS)
         address = self.database.create_database(GROUP)
         migrate(address)
-        asyncio.run(self._create_effects(address))
+        asyncio.run(create_effects(address))
         known.write_text(address)
         return address
-
-    @staticmethod
-    async def _create_effects(url: str) -> None:
-        database = Database(url)
-        async with database.engine.begin() as connection:
-            await connection.run_sync(effects.metadata.create_all)
-        await database.close()
