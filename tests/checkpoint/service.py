@@ -183,6 +183,16 @@ class Plain:
 
         await eventually_async(read, timeout=30)
 
+    async def wait_until_committed(self, log: Log, offset: int) -> None:
+        """Return once this offset is committed, and stays so although everything was read."""
+
+        async def committed() -> None:
+            await self.app.consumer.commit()
+            assert await log.committed() == {0: offset}
+
+        await eventually_async(committed, timeout=30)
+        await committed()
+
     async def _read(self, stream: faust.Stream[bytes]) -> None:
         async for event in stream.noack().events():
             offset = event.message.offset

@@ -8,6 +8,7 @@ import pytest
 from app.checkpoint.models import FailureRow
 from app.checkpoint.replay import AT_ONCE
 from tests.end_to_end.stage import Stage
+from tests.faults.fallible import wait_for_output
 from tests.faults.outages import (
     Outage,
     administered,
@@ -100,8 +101,8 @@ def test_ten_seconds_without_a_database_cost_nothing(stage: Stage, postgresql: P
     with traffic.recovering(), OUTAGES["postgresql"]["D1 killed"](postgresql, stage.database_url):
         traffic.until_told()
         until(time.monotonic() + OUTAGE_SECONDS)
+    wait_for_output(traffic.worker, "checkpoint.database_available")
     traffic.finish("D1 killed, 10 s (postgresql)")
-    assert "checkpoint.database_available" in traffic.worker.output
 
 
 @pytest.mark.timeout(180)
