@@ -18,6 +18,7 @@ from app.checkpoint.models import Model
 from app.checkpoint.notifications import Notification, one_line
 from app.checkpoint.operations import Operations
 from app.checkpoint.outcomes import Ack, Skip, ack, skip
+from app.checkpoint.pruning import Pruned, Pruner, PruneSchedule
 from app.checkpoint.queries import Reader
 from app.checkpoint.records import (
     Action,
@@ -38,6 +39,7 @@ from app.checkpoint.records import (
     Status,
 )
 from app.checkpoint.replay import Replay
+from app.checkpoint.retention import Retention
 from app.checkpoint.retry import Backoff
 
 __all__ = [
@@ -69,10 +71,14 @@ __all__ = [
     "Page",
     "Plan",
     "ProcessDiedError",
+    "PruneSchedule",
+    "Pruned",
+    "Pruner",
     "Reader",
     "Replay",
     "ReplayError",
     "Replayed",
+    "Retention",
     "SchemaError",
     "Skip",
     "Stats",

@@ -25,6 +25,7 @@ from app.checkpoint.options import Decode, Describe, Options, RetryIf
 from app.checkpoint.outages import Outages
 from app.checkpoint.outcomes import Ack
 from app.checkpoint.pipeline import Pipeline
+from app.checkpoint.pruning import PruneSchedule
 from app.checkpoint.replay import Replay
 from app.checkpoint.reports import Redact, Reports, unredacted
 from app.checkpoint.retry import Backoff
@@ -73,6 +74,8 @@ class Checkpoint:
         self.grace = grace
         self.redact: Redact = unredacted
         """What the log is told of a handler's error; whoever hides fields replaces it."""
+        self.pruning: PruneSchedule | None = None
+        """What the workers delete by themselves; None: nothing."""
         self._defaults = _chosen(Options(), defaults)
 
     def __call__(

@@ -13,6 +13,7 @@ from app.checkpoint.consumer import TESTED_FAUST, Transport, fits
 from app.checkpoint.database import is_outage
 from app.checkpoint.errors import CheckpointError, ConfigurationError
 from app.checkpoint.lanes import Lanes
+from app.checkpoint.pruning import PruneTimer
 from app.checkpoint.runner import OperationsRunner
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class BootStrategy(FaustBootStrategy):
             *super().server(),
             # Last: handlers that run again find everything as in the stream.
             OperationsRunner(self._checkpoint.operations),
+            PruneTimer(self._checkpoint),
         ]
 
     def producer_only(self) -> Iterable[ServiceT]:
