@@ -8,7 +8,7 @@ from typing import Any
 import faust
 import mode.loop
 
-from app.checkpoint import Checkpoint
+from app.checkpoint import Checkpoint, PruneSchedule
 from app.settings import Settings
 from app.web import Access, serve
 
@@ -40,6 +40,7 @@ app = faust.App(
 app.producer_only = settings.web_only
 
 checkpoint = Checkpoint(settings.database_url)
+checkpoint.pruning = PruneSchedule(keep=settings.prune, every=settings.prune_interval)
 checkpoint.install(app)
 
 serve(

@@ -4,10 +4,13 @@ import logging
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from datetime import timedelta
 from hashlib import sha256
 from typing import NoReturn
 
+from app.ages import age
+from app.checkpoint import Retention
 from app.checkpoint.database import async_url
 
 SERVICE_NAME = "faust-service"
@@ -19,10 +22,12 @@ WEB_HOST = "127.0.0.1"
 WEB_PORT = "6066"
 MAX_PORT = 65535
 FRAMEWORK_LOG_LEVEL = "info"
+PRUNE_INTERVAL = "1h"
 
 LEVELS = ("debug", "info", "warning", "error")
 TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-
+KEPT = tuple(field.name for field in fields(Retention))
+"""What can be kept for a while, and then be deleted."""
 
 API_TOKEN = re.compile(r"([\w.@-]{1,64}):(full|read):([\w~.-]{32,512})(?::([^:]+))?", re.ASCII)
 
@@ -60,6 +65,9 @@ class Settings:
     api_tokens: tuple[ApiToken, ...]
     masked_fields: tuple[str, ...]
     """Names and dotted paths of what the web does not show of payloads."""
+    prune: Retention
+    """What workers delete by themselves; by default nothing."""
+    prune_interval: timedelta
     topic_allow_declare: bool
     """Whether Faust may create its topics; the embedded broker of dev mode cannot."""
     framework_log_level: int
@@ -91,6 +99,8 @@ class Settings:
             web_only=_truth("WEB_ONLY", environ.get("WEB_ONLY") or "false"),
             api_tokens=_tokens(environ.get("API_TOKENS") or ""),
             masked_fields=_fields(environ.get("MASKED_FIELDS") or ""),
+            prune=_retention(environ.get("PRUNE") or ""),
+            prune_interval=_interval(environ.get("PRUNE_INTERVAL") or PRUNE_INTERVAL),
             topic_allow_declare=_truth(
                 "TOPIC_ALLOW_DECLARE", environ.get("TOPIC_ALLOW_DECLARE") or "true"
             ),
@@ -171,6 +181,24 @@ def _fields(value: str) -> tuple[str, ...]:
         if not all(names) or set(names) == {"*"}:
             _refuse("MASKED_FIELDS", field, "write names or paths, as email, card.number, *.email")
     return fields
+
+
+def _retention(value: str) -> Retention:
+    ages: dict[str, timedelta | None] = {}
+    for entry in re.findall(r"[^\s,]+", value):
+        name, _, text = entry.partition("=")
+        ages[name] = None if name in ages or name not in KEPT else age(text)
+        if ages[name] is None:
+            each = ", ".join(KEPT)
+            _refuse("PRUNE", entry, f"write each of {each} once at most, as events=90d audit=12h")
+    return Retention(**ages)
+
+
+def _interval(value: str) -> timedelta:
+    interval = age(value)
+    if interval is None:
+        _refuse("PRUNE_INTERVAL", value, "write hours or days, as 1h or 7d")
+    return interval
 
 
 def _truth(name: str, value: str) -> bool:

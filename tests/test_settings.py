@@ -3,12 +3,14 @@
 import dataclasses
 import logging
 import re
+from datetime import timedelta
 from hashlib import sha256
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.checkpoint import Retention
 from app.settings import ApiToken, Settings, SettingsError
 
 NAMES = (
@@ -20,6 +22,8 @@ NAMES = (
     "WEB_ONLY",
     "API_TOKENS",
     "MASKED_FIELDS",
+    "PRUNE",
+    "PRUNE_INTERVAL",
     "TOPIC_ALLOW_DECLARE",
     "FRAMEWORK_LOG_LEVEL",
 )
@@ -61,6 +65,14 @@ BAD = [
     ("MASKED_FIELDS", ".email", "write names or paths"),
     ("MASKED_FIELDS", "email *", "write names or paths"),
     ("MASKED_FIELDS", "*.*", "write names or paths"),
+    ("PRUNE", "90d", "as events=90d"),
+    ("PRUNE", "events=90", "as events=90d"),
+    ("PRUNE", "events=0d", "as events=90d"),
+    ("PRUNE", "resolved=30d events=10000d", "as events=90d"),
+    ("PRUNE", "events=90d events=30d", "once at most"),
+    ("PRUNE", "lanes=90d", "each of events, resolved, discarded, open, audit"),
+    ("PRUNE_INTERVAL", "0h", "hours or days"),
+    ("PRUNE_INTERVAL", "60", "hours or days"),
     ("TOPIC_ALLOW_DECLARE", "maybe", "true or false"),
     ("FRAMEWORK_LOG_LEVEL", "loud", "debug, info, warning, error"),
 ]
@@ -98,6 +110,7 @@ def test_nothing_needs_to_be_set() -> None:
     assert found.database_url.startswith("sqlite:///")
     assert found.web_host == "127.0.0.1"
     assert (found.api_tokens, found.masked_fields) == ((), ())
+    assert not found.prune
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -118,6 +131,8 @@ def test_what_is_set_is_taken() -> None:
             "WEB_ONLY": "yes",
             "API_TOKENS": f"ops:full:{TOKEN}  dash@home:read:{'d' * 32}:bills,or.ders\n",
             "MASKED_FIELDS": "email, customer.card.number items.*.pin",
+            "PRUNE": "events=90d, resolved=12h\topen=180d",
+            "PRUNE_INTERVAL": "7d",
             "TOPIC_ALLOW_DECLARE": "No",
             "FRAMEWORK_LOG_LEVEL": "Warning",
         }
@@ -137,6 +152,10 @@ def test_what_is_set_is_taken() -> None:
         ),
     )
     assert found.masked_fields == ("email", "customer.card.number", "items.*.pin")
+    assert found.prune == Retention(
+        events=timedelta(days=90), resolved=timedelta(hours=12), open=timedelta(days=180)
+    )
+    assert found.prune_interval == timedelta(days=7)
     assert found.topic_allow_declare is False
     assert found.framework_log_level == logging.WARNING
 
