@@ -10,9 +10,11 @@ from confluent_kafka import Producer
 PARTITIONS = 4
 SIZE = 308
 """Bytes of one event."""
+BUFFERED_BYTES = 64 * 1024 * 1024
+"""Of what is on its way to the broker."""
 
 
-def orders(count: int) -> Iterator[tuple[bytes, bytes]]:
+def orders(count: int, size: int = SIZE) -> Iterator[tuple[bytes, bytes]]:
     """Yield the key and value of so many events, the same in every run."""
     chance = random.Random(SIZE)  # noqa: S311 - not for secrets
     for number in range(count):
@@ -30,22 +32,33 @@ def orders(count: int) -> Iterator[tuple[bytes, bytes]]:
             "currency": "EUR",
             "note": "",
         }
-        order["note"] = "x" * (SIZE - len(orjson.dumps(order)))
+        order["note"] = "x" * (size - len(orjson.dumps(order)))
         yield name.encode(), orjson.dumps(order)
 
 
-def produce(bootstrap: str, topic: str, count: int) -> None:
-    """Fill a topic, its partitions in turn."""
+def produce(
+    bootstrap: str, topic: str, count: int, *, size: int = SIZE, partitions: int = PARTITIONS
+) -> None:
+    """Fill a topic, so many of its partitions in turn.
+
+    Raises:
+        TimeoutError: the broker does not take the events.
+    """
     producer = Producer(
         {
             "bootstrap.servers": bootstrap,
             "linger.ms": 50,
-            "queue.buffering.max.messages": count + 1,
-            "queue.buffering.max.kbytes": count + 2**20,
+            "queue.buffering.max.messages": BUFFERED_BYTES // size,
+            "message.max.bytes": 2 * size + 1_000_000,
         }
     )
-    for number, (key, value) in enumerate(orders(count)):
-        producer.produce(topic, value, key, partition=number % PARTITIONS)
+    for number, (key, value) in enumerate(orders(count, size)):
+        while True:
+            try:
+                producer.produce(topic, value, key, partition=number % partitions)
+                break
+            except BufferError:
+                producer.poll(1)
     if producer.flush(60):
         message = f"{topic} cannot be filled"
         raise TimeoutError(message)

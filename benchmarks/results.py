@@ -4,7 +4,7 @@ import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from statistics import median
 
 from benchmarks.runs import Measurement
@@ -12,19 +12,26 @@ from tests.servers.jars import KAFKA_VERSION
 
 Rounds = Mapping[str, Sequence[Measurement]]
 """The measurements of each case, round by round."""
-PACKAGES = ("faust-streaming", "aiokafka", "sqlalchemy", "asyncpg")
+PACKAGES = ("faust-streaming", "aiokafka", "sqlalchemy", "asyncpg", "faststream")
 
 
 def machine(postgresql: str) -> str:
     """Return what the figures depend on, in two lines."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
-    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    packages = ", ".join(f"{name} {found}" for name in PACKAGES if (found := _version(name)))
     return (
         f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.machine()},"
         f" load {os.getloadavg()[0]:.1f} before\n"
         f"Python {platform.python_version()}, {packages},"
         f" PostgreSQL {postgresql}, Apache Kafka {KAFKA_VERSION}"
     )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def table(rounds: Rounds) -> str:
@@ -40,9 +47,9 @@ def table(rounds: Rounds) -> str:
     return "\n".join(lines)
 
 
-def line(rounds: Rounds) -> str:
+def line(rounds: Rounds, machine: str) -> str:
     """Return the line of JSON."""
-    return json.dumps({"cases": summary(rounds)})
+    return json.dumps({"cases": summary(rounds), "machine": machine})
 
 
 def summary(rounds: Rounds) -> dict[str, dict[str, float]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.checkpoint.models import EventRow, FailureRow
+from app.checkpoint.models import TABLES, EventRow
 from benchmarks.cases import Case
 from benchmarks.task import Report, Task
 
@@ -20,6 +20,14 @@ LIMIT = 300.0
 """Seconds after which a run that has not ended is an error."""
 POLL = 0.005
 """Seconds between two looks at whether a process has reported."""
+EMPTY = {
+    "postgresql": "TRUNCATE {} RESTART IDENTITY",
+    "mysql": "TRUNCATE TABLE {}",
+    "sqlite": "DELETE FROM {}",
+}
+"""What empties a table."""
+WRITE_OUT = {"postgresql": "CHECKPOINT", "sqlite": "PRAGMA wal_checkpoint(TRUNCATE)"}
+"""What has the database write to the disk what it has put off; MariaDB has nothing like it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,11 +53,13 @@ async def measure(
         RuntimeError: its process ended before its time; the message carries its output.
         TimeoutError: it takes too long.
     """
+    dialect = connection.dialect.name
     if case.empties:
-        tables = f"{EventRow.__tablename__}, {FailureRow.__tablename__}"
-        await connection.exec_driver_sql(f"TRUNCATE {tables} RESTART IDENTITY")
+        for table in TABLES:
+            await connection.exec_driver_sql(EMPTY[dialect].format(table.name))
     # What the runs before have left to be written must not slow this one.
-    await connection.exec_driver_sql("CHECKPOINT")
+    if dialect in WRITE_OUT:
+        await connection.exec_driver_sql(WRITE_OUT[dialect])
     async with asyncio.timeout(LIMIT):
         with _running(case, task) as process:
             report = await _report(process, Path(task.report))

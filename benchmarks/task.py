@@ -23,6 +23,8 @@ class Task:
     events: int
     report: str
     """Path of the file that is there as soon as the last event was delivered."""
+    work: str = ""
+    """What the handler does, if the case leaves it open."""
 
     def environment(self) -> dict[str, str]:
         """Return the variables that hand the task to a process."""
@@ -62,24 +64,29 @@ class Stopwatch:
 
     def __init__(self, task: Task) -> None:
         self._report = Path(task.report)
-        self._events = self._left = task.events
-        self._first = 0.0
+        self._left = task.events
+        self._first: float | None = None
 
     def event(self) -> None:
         """Count one event, before anything is done with it."""
-        if self._left == self._events:
-            self.start()
-        self._left -= 1
+        self.start()
+        self.count(1)
+
+    def count(self, events: int) -> None:
+        """Count events, and report after the last."""
+        self._left -= events
         if not self._left:
             self.stop()
 
     def start(self) -> None:
-        """Note the time."""
-        self._first = time.monotonic()
+        """Note the time, the first time."""
+        if self._first is None:
+            self._first = time.monotonic()
 
     def stop(self) -> None:
         """Note the time and report."""
         last = time.monotonic()
+        assert self._first is not None
         Report(first=self._first, last=last, rss_mb=_peak_memory()).write(self._report)
 
 

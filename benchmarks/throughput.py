@@ -1,79 +1,22 @@
 """How many events a second one worker settles: `uv run python -m benchmarks.throughput`."""
 
 import asyncio
+import subprocess
 import tempfile
 from argparse import ArgumentParser, Namespace
-from collections import defaultdict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
-
-from app.checkpoint.database import async_url
-from app.checkpoint.models import Model
 from benchmarks import results
-from benchmarks.cases import CASES, Case
-from benchmarks.orders import PARTITIONS, produce
-from benchmarks.runs import Measurement, measure
-from benchmarks.task import Task
+from benchmarks.cases import CASES
+from benchmarks.rounds import Rounds, administrator_url
 from tests.servers import Kafka, PostgreSQL
-
-
-class Throughput:
-    """Runs the cases in turn, round after round, on servers of its own."""
-
-    def __init__(self, kafka: Kafka, postgresql: PostgreSQL, *, events: int, folder: Path) -> None:
-        self._kafka = kafka
-        # As administrator: between two runs the database is told to write all to the disk.
-        self._url = f"postgresql://{postgresql.administrator}@127.0.0.1:{postgresql.port}/postgres"
-        self._events = events
-        self._folder = folder
-
-    def fill_topics(self, cases: list[Case]) -> None:
-        """Produce the events of all cases, before anything is measured."""
-        for events in {self._events // case.share for case in cases}:
-            self._kafka.create_topic(_topic(events), PARTITIONS)
-            produce(self._kafka.bootstrap, _topic(events), events)
-
-    async def run(self, cases: list[Case], rounds: int) -> dict[str, list[Measurement]]:
-        """Return the measurements of each case, one a round."""
-        measured: defaultdict[str, list[Measurement]] = defaultdict(list)
-        async with self._tables() as connection:
-            for number in range(1, rounds + 1):
-                for case in cases:
-                    found = await measure(case, self._task(case, number), connection)
-                    measured[case.name].append(found)
-                    print(f"round {number}: {case.name} {found.events_per_s:,.0f}/s", flush=True)
-        return measured
-
-    def _task(self, case: Case, number: int) -> Task:
-        events = self._events // case.share
-        return Task(
-            broker_url=self._kafka.broker_url,
-            database_url=self._url,
-            topic=_topic(events),
-            group=f"{case.name}-{number}",
-            events=events,
-            report=str(self._folder / f"{case.name}-{number}.json"),
-        )
-
-    @asynccontextmanager
-    async def _tables(self) -> AsyncIterator[AsyncConnection]:
-        engine = create_async_engine(async_url(self._url), isolation_level="AUTOCOMMIT")
-        async with engine.connect() as connection:
-            await connection.run_sync(Model.metadata.create_all)
-            yield connection
-        await engine.dispose()
-
-
-def _topic(events: int) -> str:
-    return f"orders-{events}"
 
 
 def main() -> None:
     """Print the table and, last, the line of JSON."""
     asked = _arguments()
+    _install_peers()
     cases = [case for case in CASES if case.name in asked.cases]
     with (
         Kafka() as kafka,
@@ -81,12 +24,18 @@ def main() -> None:
         tempfile.TemporaryDirectory() as at,
     ):
         machine = results.machine(str(postgresql.execute("SHOW server_version")[0][0]))
-        bench = Throughput(kafka, postgresql, events=asked.events, folder=Path(at))
-        bench.fill_topics(cases)
+        urls = {"postgresql": administrator_url(postgresql)}
+        bench = Rounds(kafka, urls, events=asked.events, folder=Path(at))
         rounds = asyncio.run(bench.run(cases, asked.rounds))
     print(f"\n{machine}\n{asked.rounds} rounds of {asked.events:,} events\n")
     print(results.table(rounds))
-    print(results.line(rounds))
+    print(results.line(rounds, machine))
+
+
+def _install_peers() -> None:
+    """Add to the environment what nothing but a peer needs, if it is not there."""
+    if find_spec("faststream") is None:
+        subprocess.run(["uv", "sync", "--inexact", "--group", "benchmarks"], check=True)
 
 
 def _arguments() -> Namespace:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from benchmarks.orders import PARTITIONS, SIZE
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
@@ -13,20 +15,38 @@ class Case:
     share: int = 1
     """One of so many events is consumed: a slow case would take the others' time."""
     records: bool = True
-    """Whether there is a row of every event in the end."""
+    """Whether there is a new row of every event in the end."""
     empties: bool = True
     """Whether it starts with empty tables."""
+    size: int = SIZE
+    """Bytes of one event."""
+    partitions: int = PARTITIONS
+    idle: int = 0
+    """Partitions beside these that have no events."""
+    database: str = "postgresql"
+    """Which of the databases that a bench has."""
+    work: str = ""
+    """What the handler does with an event, if the case leaves it open."""
 
 
-def _worker(name: str) -> tuple[str, ...]:
-    module = f"benchmarks.cases.{name}"
-    return ("-m", "faust", "-A", module, "worker", "--without-web", "-l", "info")
+def module(name: str) -> tuple[str, ...]:
+    """Return what Python runs as a program of its own."""
+    return ("-m", f"benchmarks.cases.{name}")
+
+
+def worker(name: str, *options: str) -> tuple[str, ...]:
+    """Return what Python runs as a Faust worker."""
+    app = ("-A", f"benchmarks.cases.{name}")
+    return ("-m", "faust", *options, *app, "worker", "--without-web", "-l", "info")
 
 
 CASES = (
-    Case(name="stock", command=_worker("stock"), records=False),
-    Case(name="by_hand", command=_worker("by_hand"), share=50),
-    Case(name="checkpoint", command=_worker("checkpoint")),
-    Case(name="copy", command=("-m", "benchmarks.cases.copy"), empties=False),
+    Case(name="stock", command=worker("stock"), records=False),
+    Case(name="by_hand", command=worker("by_hand"), share=50),
+    Case(name="faststream_by_hand", command=module("faststream_by_hand"), share=200),
+    Case(name="duplicates", command=worker("duplicates"), records=False),
+    Case(name="transactional", command=worker("transactional"), share=5),
+    Case(name="checkpoint", command=worker("checkpoint")),
+    Case(name="copy", command=module("copy"), empties=False),
 )
 """In the order of a round; the first is what the others are compared with."""
