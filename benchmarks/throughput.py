@@ -42,11 +42,11 @@ def _arguments() -> Namespace:
     parser = ArgumentParser(prog="python -m benchmarks.throughput", description=__doc__)
     names = [case.name for case in CASES]
     parser.add_argument("--quick", action="store_true", help="within 50 s: fewer events and rounds")
-    parser.add_argument("--rounds", type=int, help="of every case in turn (default 5, quick 3)")
+    parser.add_argument("--rounds", type=int, help="of every case in turn (default 5, quick 2)")
     parser.add_argument("--events", type=int, help="a run (default 100,000, quick 20,000)")
     parser.add_argument("--cases", nargs="+", choices=names, default=names, help="only these")
     asked = parser.parse_args()
-    asked.rounds = asked.rounds or (3 if asked.quick else 5)
+    asked.rounds = asked.rounds or (2 if asked.quick else 5)
     asked.events = asked.events or (20_000 if asked.quick else 100_000)
     return asked
 

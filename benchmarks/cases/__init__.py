@@ -45,7 +45,7 @@ CASES = (
     Case(name="by_hand", command=worker("by_hand"), share=50),
     Case(name="faststream_by_hand", command=module("faststream_by_hand"), share=200),
     Case(name="duplicates", command=worker("duplicates"), records=False),
-    Case(name="transactional", command=worker("transactional"), share=5),
+    Case(name="transactional", command=worker("transactional"), share=10),
     Case(name="checkpoint", command=worker("checkpoint")),
     Case(name="copy", command=module("copy"), empties=False),
 )
