@@ -51,7 +51,7 @@ class Rounds:
 
     def _task(self, case: Case) -> Task:
         self._runs += 1
-        group = f"{case.name}-{self._runs}"
+        group = f"run-{self._runs}"
         return Task(
             broker_url=self._kafka.broker_url,
             database_url=self._urls[case.database],
