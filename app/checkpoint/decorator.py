@@ -21,7 +21,7 @@ from app.checkpoint.identity import Identity
 from app.checkpoint.lanes import settle_alone
 from app.checkpoint.notifications import Notifications
 from app.checkpoint.operations import Operations
-from app.checkpoint.options import Decode, Describe, Options, RetryIf
+from app.checkpoint.options import Decode, Describe, Options, OrderedBy, RetryIf
 from app.checkpoint.outages import Outages
 from app.checkpoint.outcomes import Ack
 from app.checkpoint.pipeline import Pipeline
@@ -49,6 +49,8 @@ class OptionArguments(TypedDict, total=False):
     describe: Describe | None
     breaker: Breaker | None
     transactional: bool
+    ordered_by: OrderedBy
+    concurrency: int | None
 
 
 class Checkpoint:

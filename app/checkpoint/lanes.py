@@ -42,6 +42,7 @@ class Progress:
 
 
 Settle: TypeAlias = Callable[["Lane", Sequence[Record]], Awaitable[Progress]]
+OpenLane: TypeAlias = Callable[[TP, Settle], "Lane"]
 GiveUp: TypeAlias = Callable[[Sequence["Lane"]], Awaitable[None]]
 
 
@@ -83,11 +84,7 @@ class Lane:
 
     async def run(self) -> None:
         """Settle batch after batch until told to stop."""
-        while not self.stopping.is_set():
-            if not self._buffer:
-                self._arrived.clear()
-                await self._arrived.wait()
-                continue
+        while await self._has_events():
             await self.step()
 
     async def step(self) -> Progress:
@@ -100,15 +97,26 @@ class Lane:
         finally:
             self.busy_since = None
         for _ in range(progress.done):
-            record = self._buffer.popleft()
-            self.position = record.offset + 1
-            self.buffered_bytes -= len(record.value or b"")
-            self.attempts.pop(record.offset, None)
+            self._pass()
         self._batch_size = progress.batch_size or min(2 * self._batch_size, BATCH_SIZE)
         if progress.delay and not self.stopping.is_set():
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), progress.delay)
         return progress
+
+    async def _has_events(self) -> bool:
+        """Wait for events, and return whether they are to be settled."""
+        while not (self._buffer or self.stopping.is_set()):
+            self._arrived.clear()
+            await self._arrived.wait()
+        return not self.stopping.is_set()
+
+    def _pass(self) -> None:
+        """Acknowledge the event at the head."""
+        record = self._buffer.popleft()
+        self.position = record.offset + 1
+        self.buffered_bytes -= len(record.value or b"")
+        self.attempts.pop(record.offset, None)
 
     def before(self, offset: int) -> list[Record]:
         """Return what waits here from before an offset."""
@@ -147,14 +155,14 @@ class Lanes:
         self._grace = grace
         self._on_crash = on_crash
         self._give_up = give_up
-        self._settlers: dict[str, list[Settle]] = {}
+        self._settlers: dict[str, list[tuple[Settle, OpenLane]]] = {}
         self._lanes: dict[TP, list[Lane]] = {}
         self._tasks: dict[Lane, asyncio.Task[None]] = {}
         self._full: set[Lane] = set()
 
-    def add(self, topic: str, settle: Settle) -> None:
-        """Have every partition of a topic settled by one more agent."""
-        self._settlers.setdefault(topic, []).append(settle)
+    def add(self, topic: str, settle: Settle, opens: OpenLane = Lane) -> None:
+        """Have every partition of a topic settled by one more agent, in lanes of some kind."""
+        self._settlers.setdefault(topic, []).append((settle, opens))
 
     def __contains__(self, topic: str) -> bool:
         """Return whether a topic belongs to checkpointed agents."""
@@ -234,7 +242,8 @@ class Lanes:
             self._tasks.pop(lane, None)
 
     def _open(self, tp: TP) -> list[Lane]:
-        lanes = self._lanes[tp] = [Lane(tp, settle) for settle in self._settlers[tp.topic]]
+        settlers = self._settlers[tp.topic]
+        lanes = self._lanes[tp] = [opens(tp, settle) for settle, opens in settlers]
         for lane in lanes:
             task = asyncio.create_task(lane.run(), name=f"lane {tp.topic}-{tp.partition}")
             task.add_done_callback(partial(self._ended, lane))

@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import orjson
 
@@ -17,6 +17,12 @@ from app.checkpoint.retry import LARGEST, Backoff
 RetryIf: TypeAlias = Callable[[Exception, Metadata], bool]
 Decode: TypeAlias = Callable[[bytes], Any]
 Describe: TypeAlias = Callable[[Any, Metadata], Ack]
+OrderedBy: TypeAlias = Literal["partition", "key"]
+ORDERS = ("partition", "key")
+
+CONCURRENCY = 32
+"""Handlers of one partition at work side by side, where nothing else is asked for."""
+MOST_CONCURRENCY = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +46,10 @@ class Options:
     """When the agent pauses instead of failing event after event; None: never."""
     transactional: bool = False
     """The handler takes a session, and what it writes there commits together with the event row."""
+    ordered_by: OrderedBy = "partition"
+    """Events wait for those before them: for all in their partition, or for those of their key."""
+    concurrency: int | None = None
+    """Handlers of one partition at work side by side if ordered by key; None: 32."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, with a sentence that says what to write."""
@@ -62,7 +72,27 @@ class Options:
             _refuse("decode", self.decode, "write a function from bytes to the payload")
         if type(self.transactional) is not bool:
             _refuse("transactional", self.transactional, "write True or False")
+        self._check_order()
         self._check_functions()
+
+    def _check_order(self) -> None:
+        concurrency = self.concurrency
+        if self.ordered_by not in ORDERS:
+            _refuse("ordered_by", self.ordered_by, f"write one of {', '.join(ORDERS)}")
+        if self.ordered_by == "key" and self.transactional:
+            instead = "each event would need a connection of its own; write transactional=False"
+            _refuse("ordered_by", self.ordered_by, f"{instead}, or ordered_by='partition'")
+        if concurrency is None:
+            return
+        if type(concurrency) is not int or not 1 <= concurrency <= MOST_CONCURRENCY:
+            _refuse("concurrency", concurrency, f"write 1 to {MOST_CONCURRENCY}, or None for 32")
+        if self.ordered_by == "partition":
+            _refuse("concurrency", concurrency, "write ordered_by='key' as well, or leave it out")
+
+    @property
+    def side_by_side(self) -> int:
+        """How many handlers of one partition may be at work at once."""
+        return 1 if self.ordered_by == "partition" else self.concurrency or CONCURRENCY
 
     def _check_functions(self) -> None:
         for name, of in (

@@ -48,16 +48,13 @@ class Pipeline:
         acknowledge it. An event to be retried closes its batch, so that what came before it is not
         held up by the backoff.
         """
-        events = await self._identify(records)
+        events = await self.identify(records)
         if self.handler.options.transactional:
             return await self._outages.ride_out(lambda: self._settle_in_transaction(lane, events))
-        started = time.perf_counter()
-        known = await self._outages.ride_out(lambda: self.probe(events))
+        since = time.monotonic()
+        known = await self.look_up(events)
         progress = await self._handle(lane, events, known)
-        outcomes = progress.outcomes
-        if outcomes:
-            await self._outages.ride_out(lambda: self._record(outcomes))
-        self.reports.settled(outcomes, lane.attempts, time.perf_counter() - started)
+        await self.conclude(progress.outcomes, lane.attempts, since)
         return progress
 
     async def set_aside(self, lane: Lane, record: Record, error: ProcessDiedError) -> Progress:
@@ -66,24 +63,28 @@ class Pipeline:
         One that is settled already is passed over. Where the service itself names its events, this
         one is named by its payload: to ask could end the process once more.
         """
-        started = time.perf_counter()
+        since = time.monotonic()
         event = self._identifier.event(record)
-        known = await self._outages.ride_out(lambda: self.probe([event]))
+        known = await self.look_up([event])
         outcomes = Outcomes()
         if known.settled(event):
             outcomes.duplicates.append(event)
         else:
             outcomes.failed.append(self._given_up(event, error, error.starts))
-            await self._outages.ride_out(lambda: self._record(outcomes))
-        self.reports.settled(outcomes, lane.attempts, time.perf_counter() - started)
+        await self.conclude(outcomes, lane.attempts, since)
         return Progress(done=1, outcomes=outcomes)
 
-    async def _identify(self, records: Sequence[Record]) -> list[Event]:
+    async def identify(self, records: Sequence[Record]) -> list[Event]:
+        """Return the events that records stand for."""
         events = [self._identifier.event(record) for record in records]
         if callable(self.handler.options.identity):
             for event in events:
                 await self.handler.name(event, self._identifier)
         return events
+
+    async def look_up(self, events: Sequence[Event]) -> queries.Known:
+        """Return what the database knows of some events, as soon as it can say."""
+        return await self._outages.ride_out(lambda: self.probe(events))
 
     async def probe(self, events: Sequence[Event]) -> queries.Known:
         """Return what the database knows of some events."""
@@ -92,6 +93,20 @@ class Pipeline:
             known = await queries.known(connection, events)
         self.reports.probed(events, time.perf_counter() - started)
         return known
+
+    async def conclude(
+        self, outcomes: Outcomes, attempts: dict[int, FailedAttempt], since: float
+    ) -> None:
+        """Record outcomes, as soon as the database takes them, and tell who listens.
+
+        Args:
+            outcomes: what became of some events.
+            attempts: the last failed attempt at their offsets.
+            since: monotonic time at which they were taken up.
+        """
+        if outcomes:
+            await self._outages.ride_out(lambda: self._record(outcomes))
+        self.reports.settled(outcomes, attempts, time.monotonic() - since)
 
     async def _handle(
         self,

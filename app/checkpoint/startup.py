@@ -12,6 +12,7 @@ from mode import Service
 from app.checkpoint.consumer import TESTED_FAUST, Transport, fits
 from app.checkpoint.database import is_outage
 from app.checkpoint.errors import CheckpointError, ConfigurationError
+from app.checkpoint.keyed import opens
 from app.checkpoint.lanes import Lanes
 from app.checkpoint.pruning import PruneTimer
 from app.checkpoint.runner import OperationsRunner
@@ -70,11 +71,12 @@ class Startup(Service):
             raise SystemExit(msg) from None
         if self._lanes is None:
             return
+        suspects = self._checkpoint.suspects
         for agent, handler in self._checkpoint.agents(self._app):
             pipeline = handler.pipeline(agent=agent.name, group_id=self._app.conf.id)
             self._checkpoint.circuits.append(pipeline.circuit)
             for topic in topics(agent):
-                self._lanes.add(topic, self._checkpoint.suspects.guard(pipeline))
+                self._lanes.add(topic, suspects.guard(pipeline), opens(pipeline, suspects))
 
     async def on_stop(self) -> None:
         """Close the database's connections."""

@@ -61,6 +61,15 @@ class Suspects:
 
         return settle
 
+    async def trusts(self, pipeline: Pipeline, lane: Lane) -> bool:
+        """Return whether nothing in a lane is suspected to have ended its last owner's process.
+
+        Asked for the first time, this writes down that the lane is settled here.
+        """
+        if lane not in self._names:
+            await self._open(pipeline, lane)
+        return lane in self._trusted
+
     async def give_up(self, lanes: Sequence[Lane]) -> None:
         """Forget lanes that have ended while the process lives on.
 
@@ -80,9 +89,7 @@ class Suspects:
             log(logging.WARNING, "checkpoint.lanes_not_given_up", lanes=len(names), error=cause)
 
     async def _settle(self, pipeline: Pipeline, lane: Lane, records: Sequence[Record]) -> Progress:
-        if lane not in self._names:
-            await self._open(pipeline, lane)
-        if lane in self._trusted:
+        if await self.trusts(pipeline, lane):
             return await pipeline.settle(lane, records)
         suspicion = self._suspicions[lane]
         async with self._our_turn(suspicion.careful_until):

@@ -70,6 +70,13 @@ UNUSABLE: list[tuple[str, Any, str]] = [
     ("describe", lambda _: None, NOT_ASYNC),
     ("describe", two, NOT_ASYNC),
     ("describe", functools.partial(two), NOT_ASYNC),
+    ("ordered_by", "keys", "write one of partition, key"),
+    ("ordered_by", None, "write one of partition, key"),
+    ("concurrency", 32, "write ordered_by='key' as well"),
+    ("concurrency", 1, "write ordered_by='key' as well"),
+    ("concurrency", 0, "write 1 to 500"),
+    ("concurrency", 501, "write 1 to 500"),
+    ("concurrency", True, "write 1 to 500"),
     ("transactional", None, "write True or False"),
     ("transactional", 1, "write True or False"),
 ]
@@ -112,6 +119,10 @@ def test_every_option_is_refused_in_some_form() -> None:
         {"describe": None},
         {"retry_if": isinstance},
         {"retry_if": None},
+        {"ordered_by": "key"},
+        {"ordered_by": "key", "concurrency": 1},
+        {"ordered_by": "key", "concurrency": 500},
+        {"ordered_by": "partition", "concurrency": None},
     ],
     ids=repr,
 )
@@ -120,6 +131,19 @@ def test_what_can_work_is_taken(options: dict[str, Any]) -> None:
     handler = checkpoint(**options)(handle)
     for name, value in options.items():
         assert getattr(handler.options, name) == value
+
+
+def test_order_by_key_in_transactions_is_refused() -> None:
+    """Whether both are written on the agent or one is a default."""
+    by_key = Checkpoint("sqlite:///:memory:", ordered_by="key", concurrency=8)
+    with pytest.raises(ConfigurationError, match=r"connection of its own; write transactional="):
+        checkpoint(ordered_by="key", transactional=True)
+    with pytest.raises(ConfigurationError, match=r"or ordered_by='partition'"):
+        by_key(transactional=True)
+    with pytest.raises(ConfigurationError, match=r"concurrency=8.* write ordered_by='key'"):
+        by_key(ordered_by="partition")
+    agent = by_key(transactional=True, ordered_by="partition", concurrency=None)
+    assert agent(handle_in_transaction).options.side_by_side == 1
 
 
 def test_an_option_that_there_is_not_is_refused() -> None:

@@ -118,6 +118,12 @@ async def with_skip(order: Order, _: Metadata) -> Ack | Skip:
     return ack(order.id, order.placed_at.timestamp()) if order.id else skip()
 
 
+@checkpoint(ordered_by="key", concurrency=8)
+async def side_by_side(payload: dict[str, Any], _: Metadata) -> Ack:
+    """Return an Ack."""
+    return ack(payload["id"], payload["time"])
+
+
 @checkpoint(transactional=True, decode=from_registry, identity="key_and_payload")
 async def in_transaction(order: Order, _: Metadata, session: AsyncSession) -> Ack:
     """Write through the session."""
