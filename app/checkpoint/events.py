@@ -1,7 +1,6 @@
 """One event on its way through the checkpoint, and what its handler is told about it."""
 
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from aiokafka import ConsumerRecord
 
@@ -12,9 +11,11 @@ Headers: TypeAlias = tuple[tuple[str, bytes | None], ...]
 """In the order of the message; one name may stand several times."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Metadata:
-    """Where an event comes from and which attempt at it this is."""
+class Metadata(NamedTuple):
+    """Where an event comes from and which attempt at it this is.
+
+    Made for each attempt: a frozen dataclass would take three times as long.
+    """
 
     agent: str
     topic: str

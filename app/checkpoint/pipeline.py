@@ -161,6 +161,8 @@ class Pipeline:
         return answer
 
     async def _record(self, outcomes: Outcomes) -> None:
+        if await store.copy_events(self._database.engine, self.handler, outcomes):
+            return
         try:
             await self._write(outcomes)
         except SQLAlchemyError as error:

@@ -66,6 +66,10 @@ def skip_an_event() -> None:
         del outcomes.acked[-1:]
         await original(connection, handler, outcomes, **options)
 
+    @replace(store, "copy_events")
+    async def copy_events(_: Replacement, *__: Any) -> bool:
+        return False
+
 
 def check_then_act() -> None:
     """Ask whether an event is known, and let no constraint decide when two have asked."""

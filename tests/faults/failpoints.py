@@ -10,8 +10,10 @@ the engine are wrapped from outside; if the variable is not set, nothing is. Whe
 - `handler_in`, `handler_out`: the handler has noted its start, or its end (`start` and `finish` of
   the service; what fails ends in neither).
 - `before_failure`, `before_commit`: outcomes with failures are to be written; outcomes have been
-  written, and not committed (`store.record`).
-- `commit_reply_lost`: the database has committed, and nobody knows yet (the dialect's `do_commit`).
+  written, and not committed (`store.record`), or are to be written and committed in one
+  (`store.copy_events`).
+- `commit_reply_lost`: the database has committed, and nobody knows yet (the dialect's `do_commit`,
+  `store.copy_events`).
 - `after_commit`, `after_failure_commit`: the pipeline knows, the latter of failures
   (`Reports.settled`).
 - `before_ack`, `after_ack`: the lane is to count its events as done, or has (`Lane.step`).
@@ -28,7 +30,7 @@ from types import ModuleType
 from typing import Any, TypeAlias
 
 from sqlalchemy.engine.default import DefaultDialect
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from app.checkpoint import queries, store
 from app.checkpoint.attempts import Handler
@@ -113,6 +115,7 @@ def install(text: str, service: ModuleType) -> None:
     wrap_lanes(reach)
     wrap_handlers(reach, service)
     wrap_database(reach)
+    wrap_copies(reach)
 
 
 def wrap_lanes(reach: Callable[[str], None]) -> None:
@@ -177,6 +180,21 @@ def wrap_handlers(reach: Callable[[str], None], service: ModuleType) -> None:
         answer = original(*args)
         reach("handler_out")
         return answer
+
+
+def wrap_copies(reach: Callable[[str], None]) -> None:
+    """Wrap what is written and committed in one."""
+
+    @replace(store, "copy_events")
+    async def copy_events(
+        original: Replacement, engine: AsyncEngine, handler: Handler, outcomes: Outcomes
+    ) -> bool:
+        if engine.dialect.name == "postgresql" and not (outcomes.failed or outcomes.resolved):
+            reach("before_commit")
+        copied: bool = await original(engine, handler, outcomes)
+        if copied:
+            reach("commit_reply_lost")
+        return copied
 
 
 def wrap_database(reach: Callable[[str], None]) -> None:

@@ -13,8 +13,8 @@ from typing import Any, Literal, Self, TypeAlias
 from sqlalchemy import make_url
 
 CHUNK = 65536
-COMMIT = re.compile(rb"Q....COMMIT|....\x03COMMIT", re.DOTALL)
-"""What a client of PostgreSQL or MariaDB sends, in a piece of its own: it waits for the answer."""
+COMMIT = re.compile(rb"^Q....COMMIT|^....\x03COMMIT|c\0\0\0\x04\Z", re.DOTALL)
+"""What a client of PostgreSQL or MariaDB sends before it waits for an answer; or a COPY's end."""
 PERIOD = 3
 """Of so many COMMITs one is broken, so that work goes on meanwhile."""
 RESET = struct.pack("ii", 1, 0)
@@ -159,7 +159,7 @@ class _Link:
     async def _ask(self) -> None:
         while data := await self._requests.read(CHUNK):
             await self._proxy.passable()
-            if COMMIT.match(data):
+            if COMMIT.search(data):
                 self._breach = self._proxy.next_breach()
             if self._breach == "drop":
                 self._proxy.broken += 1

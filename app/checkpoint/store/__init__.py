@@ -12,6 +12,7 @@ from app.checkpoint.store.acts import (
     renew,
     resolve,
 )
+from app.checkpoint.store.copying import copy_events
 from app.checkpoint.store.outcomes import Outcomes, clear, record
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "audit",
     "claim",
     "clear",
+    "copy_events",
     "discard",
     "fail_again",
     "find_event",

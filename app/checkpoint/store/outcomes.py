@@ -27,6 +27,24 @@ from app.checkpoint.queries import Known
 from app.checkpoint.store import packets
 
 Row = dict[str, Any]
+EVENT_COLUMNS = (
+    "identity",
+    "agent",
+    "topic",
+    "group_id",
+    "partition",
+    "offset",
+    "key",
+    "entity_id",
+    "event_time",
+    "event_type",
+    "event_version",
+    "checksum",
+    "payload",
+    "payload_raw",
+    "sort_key",
+)
+"""All but those that the database fills in."""
 
 
 @dataclass(slots=True)
@@ -64,14 +82,19 @@ async def record(
         IntegrityError: with `all_new`, one of the event rows is there; without, it stays as it is.
     """
     if outcomes.acked:
-        # What the default decoder has taken is JSON: no need to parse it again.
-        is_json = handler.options.decode is orjson.loads
-        rows = [_event_row(handler, event, ack, is_json=is_json) for event, ack in outcomes.acked]
+        rows = event_values(handler, outcomes)
         await _insert_events(connection, rows, all_new=all_new)
     if outcomes.resolved:
         await _resolve_failures(connection, outcomes.resolved)
     if outcomes.failed:
         await _save_failures(connection, [_failure_row(handler, each) for each in outcomes.failed])
+
+
+def event_values(handler: Handler, outcomes: Outcomes) -> list[tuple[Any, ...]]:
+    """Return the values of `EVENT_COLUMNS` for each event that was acknowledged."""
+    # What the default decoder has taken is JSON: no need to parse it again.
+    is_json = handler.options.decode is orjson.loads
+    return [_event_values(handler, event, ack, is_json=is_json) for event, ack in outcomes.acked]
 
 
 async def clear(connection: AsyncConnection) -> None:
@@ -80,14 +103,15 @@ async def clear(connection: AsyncConnection) -> None:
         await connection.execute(delete(table))
 
 
-async def _insert_events(connection: AsyncConnection, rows: list[Row], *, all_new: bool) -> None:
+async def _insert_events(
+    connection: AsyncConnection, values: list[tuple[Any, ...]], *, all_new: bool
+) -> None:
     dialect = connection.dialect.name
     if dialect == "postgresql":
-        columns = tuple(zip(*(row.values() for row in rows), strict=True))
-        arrays = tuple(list(column) for column in columns)
-        statement = _insert_events_postgresql(tuple(rows[0]), all_new=all_new)
-        await connection.exec_driver_sql(statement, arrays)
+        arrays = tuple(list(column) for column in zip(*values, strict=True))
+        await connection.exec_driver_sql(_insert_events_postgresql(all_new=all_new), arrays)
         return
+    rows = [_row(of_event) for of_event in values]
     if dialect == "mysql":
         for row in rows:
             await packets.check_size(connection, row)
@@ -105,14 +129,14 @@ def _insert_events_statement(dialect: str, *, all_new: bool) -> Insert:
 
 
 @cache
-def _insert_events_postgresql(names: tuple[str, ...], *, all_new: bool) -> str:
+def _insert_events_postgresql(*, all_new: bool) -> str:
     # One array per column: a tenth of the cost of 500 rows of separate parameters.
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
     arrays = [
         f"${position}::{EVENTS.c[name].type.compile(dialect)}[]"
-        for position, name in enumerate(names, start=1)
+        for position, name in enumerate(EVENT_COLUMNS, start=1)
     ]
-    columns = ", ".join(f'"{name}"' for name in names)
+    columns = ", ".join(f'"{name}"' for name in EVENT_COLUMNS)
     return (
         f"INSERT INTO {EVENTS.name} ({columns})"  # noqa: S608 - names of our own, no values
         f" SELECT * FROM unnest({', '.join(arrays)})"
@@ -192,30 +216,37 @@ def _again(new: Any) -> list[tuple[str, Any]]:
     return counted + [(name, new[name]) for name in FAILURES.c.keys() if name not in kept]  # noqa: SIM118
 
 
-def _event_row(handler: Handler, event: Event, ack: Ack | None, *, is_json: bool = False) -> Row:
+def _event_values(
+    handler: Handler, event: Event, ack: Ack | None, *, is_json: bool = False
+) -> tuple[Any, ...]:
+    """Return the values of `EVENT_COLUMNS`."""
     record = event.record
     payload, raw = _payload(record.value, is_json=is_json)
-    return {
-        "identity": event.identity,
-        "agent": handler.agent,
-        "topic": record.topic,
-        "group_id": handler.group_id,
-        "partition": record.partition,
-        "offset": record.offset,
-        "key": record.key,
-        "entity_id": None if ack is None else ack.entity_id,
-        "event_time": None if ack is None else ack.event_time,
-        "event_type": None if ack is None else ack.event_type,
-        "event_version": None if ack is None else ack.event_version,
-        "checksum": event.checksum,
-        "payload": payload,
-        "payload_raw": raw,
-        "sort_key": sort_key(None if ack is None else ack.event_time),
-    }
+    entity_id = event_time = event_type = event_version = None
+    if ack is not None:
+        entity_id, event_time = ack.entity_id, ack.event_time
+        event_type, event_version = ack.event_type, ack.event_version
+    return (
+        event.identity,
+        handler.agent,
+        record.topic,
+        handler.group_id,
+        record.partition,
+        record.offset,
+        record.key,
+        entity_id,
+        event_time,
+        event_type,
+        event_version,
+        event.checksum,
+        payload,
+        raw,
+        sort_key(event_time),
+    )
 
 
 def _failure_row(handler: Handler, failed: FailedAttempt) -> Row:
-    row = _event_row(handler, failed.event, handler.describe(failed))
+    row = _row(_event_values(handler, failed.event, handler.describe(failed)))
     metadata = failed.metadata
     return (
         row
@@ -241,6 +272,10 @@ def error_columns(handler: Handler, failed: FailedAttempt) -> Row:
         "error_backtrace": failures.error_backtrace(error),
         "fingerprint": handler.fingerprint(error, failed.metadata.topic),
     }
+
+
+def _row(values: tuple[Any, ...]) -> Row:
+    return dict(zip(EVENT_COLUMNS, values, strict=True))
 
 
 def _payload(value: bytes | None, *, is_json: bool) -> tuple[str | None, bytes | None]:
