@@ -1,7 +1,9 @@
 """The events of every case: orders as a shop publishes them, 308 bytes of JSON, no two alike."""
 
 import random
+import sys
 from collections.abc import Iterator
+from itertools import islice
 from uuid import UUID
 
 import orjson
@@ -36,29 +38,47 @@ def orders(count: int, size: int = SIZE) -> Iterator[tuple[bytes, bytes]]:
         yield name.encode(), orjson.dumps(order)
 
 
+class Filler:
+    """Fills a topic with orders, so many of its partitions in turn."""
+
+    def __init__(
+        self, bootstrap: str, topic: str, *, size: int = SIZE, partitions: int = PARTITIONS
+    ) -> None:
+        self.produced = 0
+        self._topic = topic
+        self._partitions = partitions
+        self._orders = orders(sys.maxsize, size)
+        self._producer = Producer(
+            {
+                "bootstrap.servers": bootstrap,
+                "linger.ms": 50,
+                "queue.buffering.max.messages": BUFFERED_BYTES // size,
+            }
+        )
+
+    def produce(self, count: int) -> None:
+        """Produce so many more events.
+
+        Raises:
+            TimeoutError: the broker does not take them.
+        """
+        for key, value in islice(self._orders, count):
+            self._send(key, value, self.produced % self._partitions)
+            self.produced += 1
+        if self._producer.flush(60):
+            message = f"{self._topic} cannot be filled"
+            raise TimeoutError(message)
+
+    def _send(self, key: bytes, value: bytes, partition: int) -> None:
+        while True:
+            try:
+                return self._producer.produce(self._topic, value, key, partition=partition)
+            except BufferError:
+                self._producer.poll(1)
+
+
 def produce(
     bootstrap: str, topic: str, count: int, *, size: int = SIZE, partitions: int = PARTITIONS
 ) -> None:
-    """Fill a topic, so many of its partitions in turn.
-
-    Raises:
-        TimeoutError: the broker does not take the events.
-    """
-    producer = Producer(
-        {
-            "bootstrap.servers": bootstrap,
-            "linger.ms": 50,
-            "queue.buffering.max.messages": BUFFERED_BYTES // size,
-            "message.max.bytes": 2 * size + 1_000_000,
-        }
-    )
-    for number, (key, value) in enumerate(orders(count, size)):
-        while True:
-            try:
-                producer.produce(topic, value, key, partition=number % partitions)
-                break
-            except BufferError:
-                producer.poll(1)
-    if producer.flush(60):
-        message = f"{topic} cannot be filled"
-        raise TimeoutError(message)
+    """Fill a topic, so many of its partitions in turn."""
+    Filler(bootstrap, topic, size=size, partitions=partitions).produce(count)
