@@ -125,7 +125,8 @@ class Pruner:
 
     async def _pace(self, seconds: float) -> None:
         fitting = int(self._limit * BATCH_SECONDS / seconds)
-        self._limit = max(1, min(fitting, 2 * self._limit, MOST_ROWS))
+        # It grows slowly: one batch that was fast by luck must not make the next one long.
+        self._limit = max(1, min(fitting, self._limit + self._limit // 4 + 1, MOST_ROWS))
         await self._rest(REST * seconds)
 
     async def _rest(self, seconds: float) -> None:
