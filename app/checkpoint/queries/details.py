@@ -8,12 +8,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.checkpoint.errors import NotFoundError
 from app.checkpoint.models import EVENTS, FAILURES
-from app.checkpoint.queries.rows import event_columns, failure_columns
+from app.checkpoint.queries.rows import TABLES, columns
 from app.checkpoint.records import EventRecord, FailureRecord
 
 RELATED_LIMIT = 100
 """Failures of one event that are named, the newest."""
-COLUMNS = {EVENTS: event_columns(whole=True), FAILURES: failure_columns(whole=True)}
+WHOLE = {table: columns(record, whole=True) for record, table in TABLES.items()}
 
 
 async def event(
@@ -54,7 +54,7 @@ async def _row(
 
 @cache
 def _one(table: Table, *, has_topics: bool) -> Select[Any]:
-    statement = select(*COLUMNS[table]).where(table.c.id == bindparam("row_id"))
+    statement = select(*WHOLE[table]).where(table.c.id == bindparam("row_id"))
     if has_topics:
         statement = statement.where(table.c.topic.in_(bindparam("topics", expanding=True)))
     return statement

@@ -7,17 +7,15 @@ from typing import Any
 from sqlalchemy import Integer, Select, Table, bindparam, case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.checkpoint.models import EVENTS, FAILURES
 from app.checkpoint.queries.filters import values_of
-from app.checkpoint.queries.rows import LISTED, R, read
+from app.checkpoint.queries.rows import LISTED, TABLES, R, read
 from app.checkpoint.queries.windows import LOOKUP_LIMIT, SHAPES, Window, newest_first, window
-from app.checkpoint.records import Count, Cursor, EventRecord, FailureRecord, Filter, Page
+from app.checkpoint.records import Count, Cursor, Filter, Page
 
 SCAN_LIMIT = 2_000
 """Rows that one page looks through where no index answers the filter."""
 COUNT_LIMIT = 10_000
 """Rows at which counting ends."""
-TABLES: dict[type[EventRecord], Table] = {EventRecord: EVENTS, FailureRecord: FAILURES}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,10 +1,10 @@
 """What is read of one event, failure or act, and what the records leave out."""
 
-from collections.abc import Iterable, Sequence
-from functools import cache
+from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Label, Table, and_, case, func, literal
+from sqlalchemy import ColumnElement, Table, and_, case, func, literal
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -17,16 +17,6 @@ R = TypeVar("R", bound=EventRecord)
 
 PAYLOAD_LIMIT = 16 * 1024
 """Bytes of a payload above which a list leaves it out."""
-
-EVENT_FIELDS = (
-    *("id", "agent", "topic", "group_id", "partition", "offset", "key", "entity_id"),
-    *("event_time", "event_type", "event_version", "checksum", "created_at"),
-)
-FAILURE_FIELDS = (
-    *EVENT_FIELDS,
-    *("error_class", "error_message", "error_backtrace", "attempts", "occurrences"),
-    *("first_failed_at", "last_failed_at", "fingerprint", "edited"),
-)
 
 
 class lease_start(FunctionElement[Any]):  # noqa: N801 - stands in SQL like a function
@@ -90,44 +80,35 @@ FAILURE_STATUS: ColumnElement[str] = case(
 """The status as it is told: an open failure whose claim is fresh is being retried."""
 
 
-@cache
-def event_columns(*, whole: bool) -> Sequence[ColumnElement[Any]]:
-    """Return the fields of an EventRecord; unless `whole`, without a large payload."""
-    return [EVENTS.c[name] for name in EVENT_FIELDS] + _payload(EVENTS, whole=whole)
+def columns(record: type[EventRecord], *, whole: bool) -> list[ColumnElement[Any]]:
+    """Return the fields of a record, in their order; unless `whole`, without a large payload."""
+    table, told = TABLES[record], _payload(TABLES[record], whole=whole)
+    if table is FAILURES:
+        told |= {"origin": FAILURES.c.metadata, "status": FAILURE_STATUS}
+    names = [field.name for field in fields(record) if not field.kw_only]
+    return [told[name].label(name) if name in told else table.c[name] for name in names]
 
 
-@cache
-def failure_columns(*, whole: bool) -> Sequence[ColumnElement[Any]]:
-    """Return the fields of a FailureRecord; unless `whole`, without a large payload."""
-    columns: list[ColumnElement[Any]] = [FAILURES.c[name] for name in FAILURE_FIELDS]
-    columns += [FAILURES.c.metadata.label("origin"), FAILURE_STATUS.label("status")]
-    return columns + _payload(FAILURES, whole=whole)
-
-
-def _payload(table: Table, *, whole: bool) -> list[ColumnElement[Any]]:
+def _payload(table: Table, *, whole: bool) -> dict[str, ColumnElement[Any]]:
     payload, raw = table.c.payload, table.c.payload_raw
     bytes_stored = func.coalesce(size(payload), size(raw), 0)
-    told: list[Label[Any]] = [bytes_stored.label("payload_size")]
     if whole:
-        return [*told, payload, raw, literal(value=False).label("payload_cut")]
+        return {"payload_size": bytes_stored, "payload_cut": literal(value=False)}
     small = bytes_stored <= PAYLOAD_LIMIT
-    return [
-        *told,
-        case((small, payload)).label("payload"),
-        case((small, raw)).label("payload_raw"),
-        (bytes_stored > PAYLOAD_LIMIT).label("payload_cut"),
-    ]
+    return {
+        "payload": case((small, payload)),
+        "payload_raw": case((small, raw)),
+        "payload_size": bytes_stored,
+        "payload_cut": bytes_stored > PAYLOAD_LIMIT,
+    }
 
 
-LISTED = {EVENTS: event_columns(whole=False), FAILURES: failure_columns(whole=False)}
+TABLES: dict[type[EventRecord], Table] = {EventRecord: EVENTS, FailureRecord: FAILURES}
+"""Where the rows of each record are."""
+LISTED = {table: columns(record, whole=False) for record, table in TABLES.items()}
 """The columns of lists."""
-NAMES: dict[type[EventRecord], list[str]] = {
-    EventRecord: [column.name for column in LISTED[EVENTS]],
-    FailureRecord: [column.name for column in LISTED[FAILURES]],
-}
 
 
-def read(record: type[R], row: Iterable[Any]) -> R:
+def read(record: type[R], row: Sequence[Any]) -> R:
     """Return a record of a row that begins with the columns of a list."""
-    # By mappings() it would take twice as long.
-    return record(**dict(zip(NAMES[record], row, strict=False)))
+    return record(*row[: len(LISTED[TABLES[record]])])
