@@ -75,6 +75,18 @@ def test_commands_run_on_uvloop() -> None:
     assert python(code).split() == ["asyncio", "uvloop"]
 
 
+def test_no_request_waits_for_what_the_start_has_made_to_be_looked_through() -> None:
+    """Once the web server is up, the garbage collector passes over nearly all that there is."""
+    code = """if True:
+        import asyncio, gc, app.main
+        application = app.main.server.web_app
+        application.freeze()
+        asyncio.run(application.startup())
+        print(gc.get_freeze_count() > 10 * len(gc.get_objects()))
+    """
+    assert python(code) == "True"
+
+
 def test_every_agent_module_is_found(tmp_path: Path) -> None:
     """A module that is put into app/agents needs no mention elsewhere."""
     service = checkout(tmp_path)
