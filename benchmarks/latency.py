@@ -1,6 +1,5 @@
 """How long from an event's producer to its commit: `uv run python -m benchmarks.latency`."""
 
-import asyncio
 import json
 import tempfile
 import time
@@ -11,10 +10,8 @@ from pathlib import Path
 import orjson
 from confluent_kafka import Producer
 
-from app.checkpoint.models import EventRow
-from benchmarks import results
+from benchmarks import results, tables
 from benchmarks.orders import PARTITIONS, orders
-from benchmarks.rounds import administrator_url, connected
 from benchmarks.task import Task
 from tests.end_to_end.worker import Worker
 from tests.polling import eventually
@@ -36,10 +33,8 @@ class Latency:
     def run(self, rate: int, seconds: int) -> list[float]:
         """Return the milliseconds that each event took."""
         events = rate * (WARM_UP_SECONDS + seconds)
-        url = administrator_url(self._postgresql)
-        task = self._task(rate, events, url)
+        task = self._task(rate, events, tables.begin_empty(self._postgresql))
         self._kafka.create_topic(task.topic, PARTITIONS)
-        asyncio.run(_empty_tables(url))
         log = self._folder / f"{rate}.log"
         worker = Worker("benchmarks.cases.latencies", log=log, environ=task.environment())
         try:
@@ -49,8 +44,7 @@ class Latency:
         finally:
             worker.kill()
         # The worker has said so of itself; this is from outside.
-        rows = self._postgresql.execute(f"SELECT count(*) FROM {EventRow.__tablename__}")  # noqa: S608
-        assert rows == [(events,)]
+        assert tables.rows(self._postgresql) == events
         return measured[rate * WARM_UP_SECONDS :]
 
     def _task(self, rate: int, events: int, url: str) -> Task:
@@ -62,11 +56,6 @@ class Latency:
             events=events,
             report=str(self._folder / f"{rate}.json"),
         )
-
-
-async def _empty_tables(url: str) -> None:
-    async with connected(url) as connection:
-        await connection.exec_driver_sql(f"TRUNCATE {EventRow.__tablename__}")
 
 
 def _produce(bootstrap: str, topic: str, rate: int, events: int) -> None:

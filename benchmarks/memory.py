@@ -1,6 +1,5 @@
 """How much memory a worker takes when it is hard pressed: `uv run python -m benchmarks.memory`."""
 
-import asyncio
 import json
 import statistics
 import tempfile
@@ -11,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.checkpoint.models import EVENTS
-from benchmarks import results
+from benchmarks import results, tables
 from benchmarks.orders import PARTITIONS, SIZE, Filler
-from benchmarks.rounds import administrator_url, connected
 from benchmarks.task import Task
 from tests.end_to_end.worker import Worker
 from tests.servers import Kafka, PostgreSQL
@@ -73,8 +71,7 @@ class Memory:
 
     def run(self, name: str, situation: Situation, seconds: float) -> list[Sample]:
         """Return what was seen of a worker until its time is over or its topic is."""
-        url = administrator_url(self._postgresql)
-        asyncio.run(_empty_tables(url))
+        url = tables.begin_empty(self._postgresql)
         self._kafka.create_topic(name, situation.partitions, SEGMENTS if situation.refilled else {})
         sizes = {"size": situation.size, "partitions": situation.partitions}
         filler = Filler(self._kafka.bootstrap, name, **sizes)
@@ -95,7 +92,7 @@ class Memory:
         started, emptied_at, settled = time.monotonic(), 0, 0
         while (now := time.monotonic() - started) < seconds and settled < filler.produced:
             assert worker.running, worker.output
-            settled = self._settled()
+            settled = tables.settled(self._postgresql)
             samples.append(Sample(seconds=now, rss_mb=_rss_mb(worker.pid), settled=settled))
             if situation.refilled:
                 filler.produce(max(0, settled + AHEAD - filler.produced))
@@ -104,13 +101,6 @@ class Memory:
                 emptied_at = settled
             time.sleep(INTERVAL)
         return samples
-
-    def _settled(self) -> int:
-        # No two events are alike: each has taken one number.
-        [(number, used)] = self._postgresql.execute(
-            f"SELECT last_value, is_called FROM {EVENTS.name}_id_seq"  # noqa: S608 - our own table
-        )
-        return int(str(number)) if used else 0
 
     def _task(self, name: str, situation: Situation, url: str) -> Task:
         return Task(
@@ -121,11 +111,6 @@ class Memory:
             events=situation.events,
             report=str(self._folder / f"{name}.json"),
         )
-
-
-async def _empty_tables(url: str) -> None:
-    async with connected(url) as connection:
-        await connection.exec_driver_sql(f"TRUNCATE {EVENTS.name} RESTART IDENTITY")
 
 
 def _rss_mb(pid: int) -> float:

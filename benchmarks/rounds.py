@@ -4,11 +4,13 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from uuid import uuid4
 
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from app.checkpoint.database import async_url
-from app.checkpoint.models import Model
+from app.checkpoint.models import EventRow, Model
 from benchmarks.cases import Case
 from benchmarks.orders import produce
 from benchmarks.runs import Measurement, measure
@@ -25,7 +27,6 @@ class Rounds:
         self._events = events
         self._folder = folder
         self._topics: set[str] = set()
-        self._runs = 0
 
     async def run(self, cases: Sequence[Case], rounds: int) -> dict[str, list[Measurement]]:
         """Return the measurements of each case, one a round."""
@@ -36,10 +37,14 @@ class Rounds:
         async with self._connections(cases) as connections:
             for number in range(1, rounds + 1):
                 for case in cases:
-                    found = await measure(case, self._task(case), connections[case.database])
+                    found = await self._measure(case, connections[case.database])
                     measured[case.name].append(found)
                     print(f"round {number}: {case.name} {found.events_per_s:,.0f}/s", flush=True)
         return measured
+
+    async def _measure(self, case: Case, connection: AsyncConnection) -> Measurement:
+        newest = None if case.empties else await connection.scalar(select(func.max(EventRow.id)))
+        return await measure(case, self._task(case), connection, after=newest or 0)
 
     def _fill_topic(self, case: Case) -> None:
         topic, events = self._topic(case), self._events // case.share
@@ -50,8 +55,8 @@ class Rounds:
             produce(self._kafka.bootstrap, topic, events, **filled)
 
     def _task(self, case: Case) -> Task:
-        self._runs += 1
-        group = f"run-{self._runs}"
+        # New in every run: a database that is kept knows the events of those before.
+        group = f"run-{uuid4().hex}"
         return Task(
             broker_url=self._kafka.broker_url,
             database_url=self._urls[case.database],

@@ -53,19 +53,23 @@ async def measure(
         RuntimeError: its process ended before its time; the message carries its output.
         TimeoutError: it takes too long.
     """
-    dialect = connection.dialect.name
     if case.empties:
-        for table in TABLES:
-            await connection.exec_driver_sql(EMPTY[dialect].format(table.name))
+        await empty_tables(connection)
     # What the runs before have left to be written must not slow this one.
-    if dialect in WRITE_OUT:
-        await connection.exec_driver_sql(WRITE_OUT[dialect])
+    if connection.dialect.name in WRITE_OUT:
+        await connection.exec_driver_sql(WRITE_OUT[connection.dialect.name])
     async with asyncio.timeout(LIMIT):
         with _running(case, task) as process:
             report = await _report(process, Path(task.report))
             end = await _recorded(connection, task.events, after) if case.records else report.last
     rate = task.events / (end - report.first)
     return Measurement(events_per_s=rate, rss_mb=report.rss_mb)
+
+
+async def empty_tables(connection: AsyncConnection) -> None:
+    """Delete all rows of the checkpoint."""
+    for table in TABLES:
+        await connection.exec_driver_sql(EMPTY[connection.dialect.name].format(table.name))
 
 
 @contextmanager

@@ -18,7 +18,7 @@ async def copy(task: Task) -> None:
     # Not through SQLAlchemy: the driver alone is the limit.
     connection = await asyncpg.connect(task.database_url)
     rows = await connection.fetch(f"SELECT {names} FROM {table.name} ORDER BY id")  # noqa: S608
-    await connection.execute(f"TRUNCATE {table.name} RESTART IDENTITY")
+    await connection.execute(f"TRUNCATE {table.name}")
     await connection.execute("CHECKPOINT")
     stopwatch.start()
     await connection.copy_records_to_table(table.name, records=rows, columns=columns)

@@ -1,0 +1,137 @@
+"""Whether large tables slow a worker down: `uv run python -m benchmarks.scale`."""
+
+import asyncio
+import json
+import tempfile
+import time
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from sqlalchemy import Connection, func, select, text
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from app.checkpoint.database import async_url
+from app.checkpoint.models import EVENTS, Model
+from benchmarks import results
+from benchmarks.cases import Case, worker
+from benchmarks.orders import orders
+from benchmarks.rounds import Rounds
+from benchmarks.runs import Measurement
+from tests.servers import Kafka, PostgreSQL
+
+CHUNK = 500_000
+"""Rows of one statement."""
+WRITERS = 2
+"""Statements that run at a time."""
+STEPS = [10_000_000, 20_000_000, 30_000_000]
+DATABASES = ("empty", "grown")
+
+
+class Growth:
+    """A table that grows step by step, beside one that is empty at the start of each run."""
+
+    def __init__(self, postgresql: PostgreSQL, kafka: Kafka, *, events: int, folder: Path) -> None:
+        # As administrator: between two runs the database is told to write all to the disk.
+        server = f"postgresql://{postgresql.administrator}@127.0.0.1:{postgresql.port}"
+        self._urls = {name: f"{server}/{name}" for name in DATABASES}
+        self._bench = Rounds(kafka, self._urls, events=events, folder=folder)
+
+    async def grow(self, size: int) -> None:
+        """Have at least so many rows in the table that grows."""
+        engine = create_async_engine(async_url(self._urls["grown"]))
+        try:
+            async with engine.begin() as connection:
+                await connection.run_sync(Model.metadata.create_all)
+                rows = await connection.scalar(select(func.max(EVENTS.c.id))) or 0
+            if rows < size:
+                await _fill(engine, rows + 1, size)
+        finally:
+            await engine.dispose()
+
+    async def compare(self, size: int, rounds: int) -> dict[str, list[Measurement]]:
+        """Return the measurements at zero and at this size, one of each a round."""
+        command = worker("checkpoint")
+        cases = (
+            Case(name="0", command=command, database="empty"),
+            Case(name=f"{size:,}", command=command, database="grown", empties=False),
+        )
+        return await self._bench.run(cases, rounds)
+
+
+async def _fill(engine: AsyncEngine, first: int, last: int) -> None:
+    turn = asyncio.Semaphore(WRITERS)
+    statement = text(Path(__file__).with_suffix(".sql").read_text())
+    payload = next(value for _, value in orders(1)).decode()
+
+    async def fill(begin: int) -> None:
+        end = min(begin + CHUNK - 1, last)
+        async with turn, engine.begin() as connection:
+            await connection.execute(statement, {"first": begin, "last": end, "payload": payload})
+
+    async with engine.begin() as connection:
+        await connection.run_sync(_drop_indexes)
+    await asyncio.gather(*[fill(begin) for begin in range(first, last + 1, CHUNK)])
+    for index in EVENTS.indexes:
+        # Made at the end, each takes a minute; kept up row by row, much longer.
+        async with engine.begin() as connection:
+            await connection.execute(text("SET maintenance_work_mem = '1GB'"))
+            await connection.run_sync(index.create)
+    async with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        await connection.execute(text("VACUUM (ANALYZE)"))
+
+
+def _drop_indexes(connection: Connection) -> None:
+    for index in EVENTS.indexes:
+        index.drop(connection)
+
+
+def main() -> None:
+    """Print a table of each step and, last, the line of JSON."""
+    asked = _arguments()
+    told: dict[str, object] = {}
+    with (
+        Kafka() as kafka,
+        PostgreSQL(asked.keep, durable=True) as postgresql,
+        tempfile.TemporaryDirectory() as at,
+    ):
+        told["machine"] = results.machine(str(postgresql.execute("SHOW server_version")[0][0]))
+        print(f"\n{told['machine']}\n{asked.rounds} rounds of {asked.events:,} events", flush=True)
+        _create_databases(postgresql)
+        growth = Growth(postgresql, kafka, events=asked.events, folder=Path(at))
+        for size in asked.rows:
+            rounds = asyncio.run(_step(growth, size, asked.rounds))
+            told[f"{size}"] = results.summary(rounds)
+            print(results.table(rounds), flush=True)
+        if asked.keep:
+            # In order: what is kept must not have to be recovered.
+            postgresql.stop()
+    print(f"\n{json.dumps(told)}")
+
+
+async def _step(growth: Growth, size: int, rounds: int) -> dict[str, list[Measurement]]:
+    started = time.monotonic()
+    await growth.grow(size)
+    print(f"\n{size:,} rows after {time.monotonic() - started:.0f} s", flush=True)
+    return await growth.compare(size, rounds)
+
+
+def _create_databases(postgresql: PostgreSQL) -> None:
+    there = {name for (name,) in postgresql.execute("SELECT datname FROM pg_database")}
+    for name in DATABASES:
+        if name not in there:
+            postgresql.execute(f"CREATE DATABASE {name}")
+
+
+def _arguments() -> Namespace:
+    parser = ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
+    rows = "sizes, from small to large (default 10, 20 and 30 million)"
+    parser.add_argument("--rows", type=int, nargs="+", default=STEPS, help=rows)
+    parser.add_argument("--rounds", type=int, default=5, help="of both in turn (default 5)")
+    parser.add_argument("--events", type=int, default=100_000, help="a run (default 100,000)")
+    keep = "where the rows stay, to be used again"
+    parser.add_argument("--keep", type=Path, metavar="DIR", help=keep)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
