@@ -9,7 +9,7 @@ died, nothing is written for a batch.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from hashlib import blake2b
 from typing import Any, TypeVar
@@ -71,19 +71,26 @@ class Suspects:
         return lane in self._trusted
 
     async def give_up(self, lanes: Sequence[Lane]) -> None:
-        """Forget lanes that have ended while the process lives on.
+        """Forget lanes that have ended while the process lives on, but not what is suspected there.
 
         Tried once, for a short time: without it, the next owner is careful for nothing.
         """
-        names = [self._names.pop(lane) for lane in lanes if lane in self._names]
+        names = {lane: self._names.pop(lane) for lane in lanes if lane in self._names}
+        suspects = [lane for lane in names if lane in self._suspicions]
+        suspected = {names[lane]: self._suspicions.pop(lane).in_hand for lane in suspects}
         self._trusted.difference_update(lanes)
-        for lane in lanes:
-            self._suspicions.pop(lane, None)
-        if not names:
-            return
+        if names:
+            await self._give_up([*names.values()], suspected)
+
+    async def _give_up(
+        self, names: Sequence[bytes], suspected: Mapping[bytes, InHand | None]
+    ) -> None:
+        innocent = [name for name in names if name not in suspected]
         try:
             async with asyncio.timeout(GIVE_UP_SECONDS), self._database.engine.begin() as begun:
-                await store.give_up(begun, names, self._owner)
+                await store.give_up(begun, innocent, self._owner)
+                for name, in_hand in suspected.items():
+                    await store.hold(begun, name, self._owner, in_hand)
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             cause = type(error).__name__
             log(logging.WARNING, "checkpoint.lanes_not_given_up", lanes=len(names), error=cause)
@@ -98,6 +105,7 @@ class Suspects:
             await self._hold(lane, suspicion.in_hand)
         if suspicion.is_over:
             self._trusted.add(lane)
+            del self._suspicions[lane]
         return progress
 
     async def _settle_with_care(
@@ -114,7 +122,9 @@ class Suspects:
         progress = await settled
         seconds = time.monotonic() - started
         done = {record.offset for record in records[: progress.done]}
-        is_waiting = bool(lane.attempts.keys() - done)
+        # Of what is retried for ever nothing is set aside, and its end is not waited for.
+        has_end = pipeline.handler.options.max_retries is not None
+        is_waiting = has_end and bool(lane.attempts.keys() - done)
         suspicion.survived(records, progress, seconds, is_waiting=is_waiting)
         return progress
 

@@ -384,7 +384,21 @@ async def test_who_is_cancelled_blames_nobody(tables: Database) -> None:
     settling.cancel()
     await asyncio.gather(settling, return_exceptions=True)
     await life.end()
-    assert await service.column(select(LANES.c.starts)) == []
+    assert await service.column(select(LANES.c.starts)) == [0]
+
+
+async def test_what_is_suspected_outlasts_whoever_gives_the_lane_up(tables: Database) -> None:
+    """Else owners that come and go faster than a lane is past it would never find the killer."""
+    service = Service(tables, 4)
+    with pytest.raises(Death):
+        await Life(service).settle(*range(10))
+    for _ in range(3):
+        careful = Life(service)
+        await careful.settle(0)
+        await careful.end()
+        assert await service.column(select(LANES.c.partition)) == [0]
+    assert await service.deaths(10) < MOST_DEATHS
+    assert [failure[0] for failure in await service.failures()] == [4]
 
 
 async def test_topics_that_a_collation_merges_are_different_lanes(tables: Database) -> None:

@@ -1,4 +1,4 @@
-"""The service of the end-to-end tests with two agents some of whose events end the process.
+"""The service of the end-to-end tests with agents some of whose events end the process.
 
 A payload `{"id": "…", "dies": "segfault"}` says how; `"in": "decoder"` that it does not wait for
 the handler.
@@ -69,6 +69,15 @@ def die(payload: dict[str, Any]) -> None:
 @checkpoint(decode=decode)
 async def killers(payload: dict[str, Any], metadata: Metadata) -> Ack:
     """Have no effect but the journal's."""
+    await service.start(payload, metadata)
+    die(payload)
+    return service.finish(payload, metadata)
+
+
+@app.agent(service.topic("killers_by_key"))
+@checkpoint(decode=decode, ordered_by="key")
+async def killers_by_key(payload: dict[str, Any], metadata: Metadata) -> Ack:
+    """Have no effect but the journal's, side by side with others."""
     await service.start(payload, metadata)
     die(payload)
     return service.finish(payload, metadata)

@@ -17,7 +17,7 @@ from tests.polling import eventually
 SERVICE = "tests.faults.killers"
 WAYS = ("exit", "segfault", "system_exit", "kill")
 PLACES = ("handler", "decoder")
-MODES = ("killers", "killers_transactional")
+MODES = ("killers", "killers_transactional", "killers_by_key")
 EVENTS = 400
 KILLER = 250
 """The number of the event that ends the worker: before and behind it are many that do not."""

@@ -13,6 +13,9 @@ from tests.simulation.service import KINDS, Kind
 from tests.simulation.simulation import Report, simulate
 from tests.simulation.worker import Variant
 
+MODES: tuple[dict[str, Any], ...] = ({}, {"transactional": True}, {"by_key": True})
+"""How handlers are decorated."""
+
 
 @dataclass(slots=True)
 class Totals:
@@ -66,10 +69,14 @@ def explore(
 
 
 def _scenarios() -> st.SearchStrategy[Scenario]:
+    return st.one_of(*(_scenarios_of(mode) for mode in MODES))
+
+
+def _scenarios_of(mode: dict[str, Any]) -> st.SearchStrategy[Scenario]:
     return st.builds(
         Scenario,
+        **{name: st.just(value) for name, value in mode.items()},
         partitions=_partitions(),
-        transactional=st.booleans(),
         max_retries=st.sampled_from([2, 0]),
         exclusive=st.booleans(),
         choices=st.binary(min_size=40, max_size=160),

@@ -5,11 +5,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 
 from faust.types import TP
 
 from app.checkpoint.events import Record, make_record
 from tests.simulation.loop import Process
+from tests.simulation.scenario import KEYS
 
 TOPIC = "orders"
 SESSION_SECONDS = 6.0
@@ -35,8 +37,8 @@ class Group:
     def __init__(self, partitions: Sequence[Sequence[bytes | None]]) -> None:
         self.log = {
             TP(TOPIC, number): [
-                make_record(value, topic=TOPIC, partition=number, offset=offset)
-                for offset, value in enumerate(values)
+                make_record(value, topic=TOPIC, partition=number, offset=offset, key=key)
+                for offset, (value, key) in enumerate(zip(values, cycle(KEYS), strict=False))
             ]
             for number, values in enumerate(partitions)
         }

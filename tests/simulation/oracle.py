@@ -36,6 +36,7 @@ class Oracle:
         self._identities = {
             place(record): identifier.event(record).identity for record in group.records()
         }
+        self._keys = {place(record): record.key for record in group.records()}
         self._settled_before: dict[int, set[Any]] = {}
         group.on_commit = self.check_commit
         group.on_generation = self.remember
@@ -103,16 +104,24 @@ class Oracle:
         self._check(effects == Counter(recorded), f"I3: {effects} of {recorded}")
 
     def _check_order(self) -> None:
-        furthest: dict[int, int] = {}
+        furthest: dict[object, int] = {}
         finished: set[bytes] = set()
         for at in self._service.journal.finished:
-            identity, (partition, offset) = self._identities[at], at
+            identity, offset = self._identities[at], at[1]
             # The twin of one that has finished is passed over, or rolled back.
             if identity not in finished:
-                before = furthest.get(partition, -1)
+                among = self._ordered_among(at)
+                before = furthest.get(among, -1)
                 self._check(before < offset, f"I6: {at} after {before}")
-                furthest[partition] = offset
+                furthest[among] = offset
                 finished.add(identity)
+
+    def _ordered_among(self, at: Place) -> object:
+        """Return what is equal for all events whose order an event is in."""
+        if not self._service.by_key:
+            return at[0]
+        key = self._keys[at]
+        return at if key is None else (at[0], key)
 
     def _check_runs(self, lanes: Callable[[int], int]) -> None:
         """I4: in one lane, the handler runs as often as the event asks for, whatever happens."""

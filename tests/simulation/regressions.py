@@ -43,5 +43,18 @@ MENDED: tuple[Scenario, ...] = (
     # Each of two twins had the other one's failure forgotten, and so had a third one no end.
     Scenario(partitions=(("kills", "twin", "kills"), ())),
     Scenario(partitions=(("kills",), ("twin", "kills"))),
+    # Owners that came and went faster than a lane was past its killer forgot that there was one.
+    Scenario(
+        partitions=(
+            ("good", "fails twice", "kills", "good"),
+            ("fails twice", "good", "kills"),
+        ),
+        by_key=True,
+        choices=bytes.fromhex(
+            "003c3d09736a94efb8d5e839718f57c9ac4c61f7a0b172d41eee836b8174d72f50911b0c9f76ca46867f32"
+            "f24dcfb7499455d007d549cf08ac6693c17b217f3672c5ae760e533c6e20186679866523ca627d561f2b10"
+            "69e11f0affee"
+        ),
+    ),
 )
 """What the engine itself once failed at."""

@@ -9,6 +9,9 @@ from tests.simulation.service import Kind, Place, value
 Sent: TypeAlias = Kind | Literal["twin"]
 """A twin has the payload of the scenario's first event."""
 
+KEYS = (None, b"a", b"b", b"a")
+"""Of the events of each partition, in turn."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
@@ -16,6 +19,8 @@ class Scenario:
 
     partitions: tuple[tuple[Sent, ...], ...]
     transactional: bool = False
+    by_key: bool = False
+    """Whether only events of one key wait for each other."""
     max_retries: int = 2
     exclusive: bool = False
     """Whether transactions exclude each other, as in SQLite."""

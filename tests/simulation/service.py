@@ -49,11 +49,14 @@ class Journal:
 class Service:
     """What is deployed to each process."""
 
-    def __init__(self, world: World, *, transactional: bool, max_retries: int) -> None:
+    def __init__(
+        self, world: World, *, transactional: bool, by_key: bool, max_retries: int
+    ) -> None:
         self.journal = Journal()
         self.on_start: Callable[[Place], object] = bool
         """Told of each run of a handler before it begins."""
         self.transactional = transactional
+        self.by_key = by_key
         self.max_retries = max_retries
         self.world = world
         """Where handlers call other services."""
@@ -65,6 +68,7 @@ class Service:
             "timeout": TIMEOUT,
             "backoff": Backoff(min=1.0, max=60.0, multiplier=8.0, jitter=0.0),
             "transactional": self.transactional,
+            "ordered_by": "key" if self.by_key else "partition",
         }
         return checkpoint(**options)(self._with_session if self.transactional else self._handle)
 

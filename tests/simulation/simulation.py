@@ -65,6 +65,7 @@ class Simulation:
         self._service = Service(
             self.world,
             transactional=scenario.transactional,
+            by_key=scenario.by_key,
             max_retries=scenario.max_retries,
         )
         self._oracle = Oracle(self._group, self.store, self._service, self._kinds)

@@ -1,11 +1,12 @@
 """Whatever happens between two awaits, nothing is lost and no effect stays twice."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from tests.faults.report import note
-from tests.simulation.exploration import Totals, explore
+from tests.simulation.exploration import MODES, Totals, explore
 from tests.simulation.regressions import FOUND, MENDED
 from tests.simulation.scenario import Scenario
 from tests.simulation.service import KINDS
@@ -33,12 +34,12 @@ def test_no_schedule_loses_an_event_or_keeps_an_effect_twice(
     assert totals.refused > 0
 
 
-@pytest.mark.parametrize("transactional", [False, True])
+@pytest.mark.parametrize("mode", MODES, ids=str)
 def test_without_faults_every_handler_runs_as_often_as_its_event_asks_for(
-    *, transactional: bool
+    mode: dict[str, Any],
 ) -> None:
     """What is measured with faults is due to the faults."""
-    report = simulate(replace(ALL_KINDS, transactional=transactional))
+    report = simulate(replace(ALL_KINDS, **mode))
 
     assert report.violations == []
     assert report.injected == {}

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias, TypeVar
 from faust.types import TP
 
 from app.checkpoint import Backoff, Checkpoint
+from app.checkpoint.keyed import opens
 from app.checkpoint.lanes import Lanes
 from app.checkpoint.outages import Outages
 from app.checkpoint.pipeline import Pipeline
@@ -80,7 +81,8 @@ class Worker(Process):
         self.lanes = Lanes(
             grace=GRACE, on_crash=self.crashes.append, give_up=checkpoint.suspects.give_up
         )
-        self.lanes.add(TOPIC, checkpoint.suspects.guard(variant(pipeline)))
+        suspects, varied = checkpoint.suspects, variant(pipeline)
+        self.lanes.add(TOPIC, suspects.guard(varied), opens(varied, suspects))
         self._assignment = Assignment(generation=-1, positions={})
         self._is_ours = False
         self._acknowledged: dict[TP, int] = {}
