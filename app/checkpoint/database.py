@@ -301,5 +301,7 @@ def _prepare_sqlite(engine: AsyncEngine, *, read_only: bool) -> None:
 
     @event.listens_for(engine.sync_engine, "begin")
     def _begin(connection: Connection) -> None:
+        if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
+            return
         # A deferred transaction fails at once when it turns from reading to writing under a writer.
         connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")

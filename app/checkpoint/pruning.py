@@ -24,10 +24,12 @@ from app.checkpoint.store import retention as store
 if TYPE_CHECKING:
     from app.checkpoint.decorator import Checkpoint
 
-BATCH_SECONDS = 0.01
-"""How long one batch should keep others from its rows; on SQLite, from all writing."""
-MOST_ROWS = 1_000
-"""Rows that a batch looks at, however fast that goes."""
+BATCH_SECONDS = 0.1
+"""How long one batch should take; nobody else wants its rows."""
+SQLITE_BATCH_SECONDS = 0.01
+"""On SQLite, all others that write wait for it."""
+LEAST_ROWS, MOST_ROWS = 100, 1_000
+"""How many a batch looks at, however slow or fast that goes."""
 REST = 9
 """How many times as long as a batch has taken, nothing is done after it."""
 TRIES = 5
@@ -48,7 +50,7 @@ class Pruned:
 
 
 class Pruner:
-    """Deletes what is older than it is kept, in short transactions with long rests between them.
+    """Deletes what is older than it is kept, a few rows at a time, with long rests between.
 
     It may end anywhere, also by the death of its process: the next one goes on.
     """
@@ -65,7 +67,7 @@ class Pruner:
         self._keep = keep
         self._dry_run = dry_run
         self._tell = tell
-        self._limit = 100
+        self._limit = LEAST_ROWS
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -84,16 +86,17 @@ class Pruner:
         try:
             await database.check_schema()
             async with database.engine.connect() as connection:
+                # Each statement is a transaction: none stays open while this process waits.
+                await connection.execution_options(isolation_level="AUTOCOMMIT")
                 return await self._prune(connection)
         finally:
             await database.close()
 
     async def _prune(self, connection: AsyncConnection) -> Pruned:
-        async with connection.begin():
-            if not self._dry_run and not await store.take_turn(connection):
-                msg = "another process prunes this database: it does what this one would do"
-                raise ConflictError(msg, status="running")
-            now = await queries.now(connection)
+        if not self._dry_run and not await store.take_turn(connection):
+            msg = "another process prunes this database: it does what this one would do"
+            raise ConflictError(msg, status="running")
+        now = await queries.now(connection)
         began, rows = time.monotonic(), Counter[str]()
         for sweep in sweeps(self._keep, now):
             rows[sweep.name] = 0
@@ -109,10 +112,9 @@ class Pruner:
         act = queries.count if self._dry_run else store.delete_rows
         tries = 0
         while True:
+            began = time.monotonic()
             try:
-                async with connection.begin():
-                    began = time.monotonic()
-                    step = await sweep.step(connection, act, limit=self._limit)
+                step = await sweep.step(connection, act, limit=self._limit)
             except DBAPIError as error:
                 tries += 1
                 # Another connection would not have the turn.
@@ -120,14 +122,10 @@ class Pruner:
                     raise
                 await self._rest(RETRY_SECONDS)
             else:
-                await self._pace(time.monotonic() - began)
+                seconds = time.monotonic() - began
+                self._limit = _fitting(self._limit, seconds, connection.dialect.name)
+                await self._rest(REST * seconds)
                 return step
-
-    async def _pace(self, seconds: float) -> None:
-        fitting = int(self._limit * BATCH_SECONDS / seconds)
-        # It grows slowly: one batch that was fast by luck must not make the next one long.
-        self._limit = max(1, min(fitting, self._limit + self._limit // 4 + 1, MOST_ROWS))
-        await self._rest(REST * seconds)
 
     async def _rest(self, seconds: float) -> None:
         with suppress(TimeoutError):
@@ -181,6 +179,14 @@ async def _prune_and_tell(pruner: Pruner) -> None:
     else:
         seconds, complete = round(pruned.seconds, 1), pruned.complete
         log(logging.INFO, "checkpoint.pruned", seconds=seconds, complete=complete, **pruned.rows)
+
+
+def _fitting(limit: int, seconds: float, dialect: str) -> int:
+    """Return how many rows the next batch should look at, after one that has taken so long."""
+    wanted = SQLITE_BATCH_SECONDS if dialect == "sqlite" else BATCH_SECONDS
+    # It grows slowly: one batch that was fast by luck must not make the next one long.
+    most = min(limit + limit // 4, MOST_ROWS)
+    return max(LEAST_ROWS, min(int(limit * wanted / seconds), most))
 
 
 def _so_far(rows: Mapping[str, int], began: float, *, complete: bool) -> Pruned:
