@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from app.checkpoint import failures
 from app.checkpoint.database import is_outage
 from app.checkpoint.events import Event, Metadata
@@ -17,6 +15,7 @@ from app.checkpoint.notifications import COMPLAINT_INTERVAL, Throttle, complain
 from app.checkpoint.options import Options, is_async
 from app.checkpoint.outcomes import SKIP, Ack, Skip
 from app.checkpoint.timeouts import within
+from app.checkpoint.writes import Writes
 
 HandlerFunction: TypeAlias = Callable[..., Coroutine[Any, Any, Ack | Skip | None]]
 
@@ -80,7 +79,7 @@ class Handler:
         )
 
     async def attempt(
-        self, event: Event, earlier: FailedAttempt | None, session: AsyncSession | None
+        self, event: Event, earlier: FailedAttempt | None, writes: Writes | None
     ) -> Answer:
         """Run the handler once, and turn whatever its code raises into a `FailedAttempt`.
 
@@ -98,20 +97,20 @@ class Handler:
         try:
             payload = await self._decode(event)
             retriable = True
-            if session is None:
+            if writes is None:
                 running = self.function(payload, metadata)
             else:
-                running = self.function(payload, metadata, session)
+                running = self.function(payload, metadata, writes.session)
             answer = _answer(await within(self.options.timeout, running))
-            if session is not None:
-                await session.flush()
+            if writes is not None:
+                await writes.handled()
             return answer
         except asyncio.CancelledError as error:
             if cancellations() > cancels:
                 raise
             failure: BaseException = error
         except Exception as error:
-            if session is not None and is_outage(error):
+            if writes is not None and is_outage(error):
                 raise
             failure = error
         failed = self.failed(metadata, event, failure, earlier=earlier, payload=payload)

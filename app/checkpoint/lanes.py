@@ -58,6 +58,8 @@ class Lane:
         self.buffered_bytes = 0
         self.busy_since: float | None = None
         """Monotonic time at which the batch in hand was taken up; None: there is none."""
+        self.flush_each = 0
+        """How many batches to come have the writes of each event flushed by themselves."""
         self.stopping = asyncio.Event()
         self._woken = asyncio.Event()
         self._settle = settle

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.checkpoint import queries, store
 from app.checkpoint.attempts import Answer, FailedAttempt, Handler, cancellations
 from app.checkpoint.circuit import Circuit
-from app.checkpoint.database import Database, handler_session, is_refusal
+from app.checkpoint.database import Database, handler_session, is_outage, is_refusal
 from app.checkpoint.errors import ProcessDiedError
 from app.checkpoint.events import Event, Record
 from app.checkpoint.identity import Identifier
@@ -18,6 +18,7 @@ from app.checkpoint.lanes import Lane, Progress
 from app.checkpoint.outages import Outages
 from app.checkpoint.reports import Reports
 from app.checkpoint.store import Outcomes
+from app.checkpoint.writes import FLUSH_EACH_BATCHES, DeferredWrites, Writes
 
 BATCH_SECONDS = 0.02
 """Time in handlers after which a batch closes: at most so much is handled again after a crash."""
@@ -113,7 +114,7 @@ class Pipeline:
         lane: Lane,
         events: Sequence[Event],
         known: queries.Known,
-        session: AsyncSession | None = None,
+        writes: Writes | None = None,
     ) -> Progress:
         outcomes = Outcomes()
         closes_at = time.monotonic() + BATCH_SECONDS
@@ -131,15 +132,14 @@ class Pipeline:
             elif delay := self.circuit.delay(lane):
                 return Progress(done=done, outcomes=outcomes, delay=delay)
             else:
-                answer = await self.attempt(event, earlier, session)
+                answer = await self.attempt(event, earlier, writes)
             if not isinstance(answer, FailedAttempt):
                 outcomes.succeeded(event, answer, known)
                 self.circuit.succeeded += 1
                 continue
-            if session is None or not done or not isinstance(answer.error, SQLAlchemyError):
-                # Else those before it may have spoilt the transaction: it is not judged by that.
+            if writes is None or not done or not _may_be_spoilt(writes, answer):
                 lane.attempts[event.record.offset] = answer
-            if session is not None and answer is not earlier:
+            if writes is not None and answer is not earlier:
                 raise _RolledBackError(_rerun(done, answer))
             if answer.retry_at is not None or (lane.stopping.is_set() and cancellations()):
                 # A handler that turns its cancellation into an error of its own has not failed.
@@ -148,11 +148,11 @@ class Pipeline:
         return Progress(done=len(events), outcomes=outcomes)
 
     async def attempt(
-        self, event: Event, earlier: FailedAttempt | None, session: AsyncSession | None
+        self, event: Event, earlier: FailedAttempt | None, writes: Writes | None
     ) -> Answer:
         """Run the handler once, and tell who listens."""
         started = time.perf_counter()
-        running, pause = self.handler.attempt(event, earlier, session), self.circuit.pause
+        running, pause = self.handler.attempt(event, earlier, writes), self.circuit.pause
         answer = await (running if pause is None else self.circuit.probe(pause, running))
         if isinstance(answer, FailedAttempt):
             answer = self.circuit.judge(answer)
@@ -199,9 +199,8 @@ class Pipeline:
             async with self._database.engine.begin() as connection:
                 known = await queries.known(connection, events)
                 self.reports.probed(events, time.perf_counter() - started)
-                async with handler_session(connection) as session:
-                    progress = await self._handle(lane, events, known, session)
-                    outcomes = progress.outcomes
+                progress = await self._handle_together(connection, lane, events, known)
+                outcomes = progress.outcomes
                 await store.record(connection, self.handler, outcomes, all_new=True)
         except _RolledBackError as rolled_back:
             return rolled_back.progress
@@ -211,7 +210,31 @@ class Pipeline:
             if await self._recorded_elsewhere(outcomes):
                 return Progress(done=0)
             return self._bisect(lane, events, error)
+        lane.flush_each = max(0, lane.flush_each - 1)
         self.reports.settled(outcomes, lane.attempts, time.perf_counter() - started)
+        return progress
+
+    async def _handle_together(
+        self,
+        connection: AsyncConnection,
+        lane: Lane,
+        events: Sequence[Event],
+        known: queries.Known,
+    ) -> Progress:
+        """Run handlers that write in one transaction, and send all that they leave to be sent."""
+        async with handler_session(connection) as session:
+            together = not lane.flush_each
+            writes = DeferredWrites(session, connection) if together else Writes(session)
+            try:
+                progress = await self._handle(lane, events, known, writes)
+                await session.flush()
+            except Exception as error:
+                if not writes.is_broken or is_outage(error):
+                    raise
+            if writes.is_broken:
+                # Nobody is judged by that: one by one, it shows whose writes were refused.
+                lane.flush_each = FLUSH_EACH_BATCHES
+                raise _RolledBackError(Progress(done=0))
         return progress
 
     async def _recorded_elsewhere(self, outcomes: Outcomes) -> bool:
@@ -238,6 +261,11 @@ class _RolledBackError(Exception):
     def __init__(self, progress: Progress) -> None:
         super().__init__()
         self.progress = progress
+
+
+def _may_be_spoilt(writes: Writes, failed: FailedAttempt) -> bool:
+    """Return whether an attempt may have failed for what earlier events have written."""
+    return writes.is_broken or isinstance(failed.error, SQLAlchemyError)
 
 
 def _rerun(done: int, failed: FailedAttempt) -> Progress:

@@ -16,6 +16,7 @@ from app.checkpoint.outcomes import Ack, Skip
 from app.checkpoint.pipeline import Pipeline
 from app.checkpoint.records import Outcome
 from app.checkpoint.store import Outcomes
+from app.checkpoint.writes import Writes
 
 Write: TypeAlias = Callable[[AsyncConnection, Outcomes], Awaitable[None]]
 """Puts down what became of an event, in the transaction that the connection is in."""
@@ -83,7 +84,7 @@ class Run:
             outcomes.duplicates.append(self.event)
             return
         async with handler_session(connection) as session:
-            self._add(outcomes, await self.pipeline.attempt(self.event, None, session))
+            self._add(outcomes, await self.pipeline.attempt(self.event, None, Writes(session)))
         if self.dry or outcomes.failed:
             raise _RolledBackError
 
