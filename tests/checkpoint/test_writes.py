@@ -27,6 +27,9 @@ from app.checkpoint.pipeline import Pipeline
 from app.checkpoint.reports import Reports
 from app.checkpoint.testing import database
 
+# It comes if the garbage collector has not been there yet; the error follows in any case.
+pytestmark = pytest.mark.filterwarnings("ignore:New instance:sqlalchemy.exc.SAWarning")
+
 ONE_BY_ONE = 10**6
 
 
