@@ -34,6 +34,8 @@ class Growth:
         # As administrator: between two runs the database is told to write all to the disk.
         server = f"postgresql://{postgresql.administrator}@127.0.0.1:{postgresql.port}"
         self._urls = {name: f"{server}/{name}" for name in DATABASES}
+        self._postgresql = postgresql
+        self._events = events
         self._bench = Rounds(kafka, self._urls, events=events, folder=folder)
 
     async def grow(self, size: int) -> None:
@@ -50,12 +52,28 @@ class Growth:
 
     async def compare(self, size: int, rounds: int) -> dict[str, list[Measurement]]:
         """Return the measurements at zero and at this size, one of each a round."""
-        command = worker("checkpoint")
-        cases = (
-            Case(name="0", command=command, database="empty"),
-            Case(name=f"{size:,}", command=command, database="grown", empties=False),
-        )
-        return await self._bench.run(cases, rounds)
+        return await self._bench.run(_cases(size), rounds)
+
+    async def logged(self, size: int) -> dict[str, float]:
+        """Return the bytes that the database logs for an event, at zero and at this size."""
+        found: dict[str, float] = {}
+        for case in _cases(size):
+            before = self._written()
+            await self._bench.run([case], rounds=1)
+            found[case.name] = round((self._written() - before) / self._events)
+        return found
+
+    def _written(self) -> int:
+        [(position,)] = self._postgresql.execute("SELECT pg_current_wal_lsn() - '0/0'")
+        return int(str(position))
+
+
+def _cases(size: int) -> tuple[Case, Case]:
+    command = worker("checkpoint")
+    return (
+        Case(name="0", command=command, database="empty"),
+        Case(name=f"{size:,}", command=command, database="grown", empties=False),
+    )
 
 
 async def _fill(engine: AsyncEngine, first: int, last: int) -> None:
@@ -99,20 +117,22 @@ def main() -> None:
         _create_databases(postgresql)
         growth = Growth(postgresql, kafka, events=asked.events, folder=Path(at))
         for size in asked.rows:
-            rounds = asyncio.run(_step(growth, size, asked.rounds))
-            told[f"{size}"] = results.summary(rounds)
-            print(results.table(rounds), flush=True)
+            told[f"{size}"] = asyncio.run(_step(growth, size, asked.rounds))
         if asked.keep:
             # In order: what is kept must not have to be recovered.
             postgresql.stop()
     print(f"\n{json.dumps(told)}")
 
 
-async def _step(growth: Growth, size: int, rounds: int) -> dict[str, list[Measurement]]:
+async def _step(growth: Growth, size: int, rounds: int) -> dict[str, object]:
     started = time.monotonic()
     await growth.grow(size)
     print(f"\n{size:,} rows after {time.monotonic() - started:.0f} s", flush=True)
-    return await growth.compare(size, rounds)
+    measured = await growth.compare(size, rounds)
+    print(results.table(measured), flush=True)
+    logged = await growth.logged(size)
+    print(f"bytes logged for an event: {logged}", flush=True)
+    return {"cases": results.summary(measured), "bytes_logged": logged}
 
 
 def _create_databases(postgresql: PostgreSQL) -> None:
