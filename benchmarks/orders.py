@@ -77,8 +77,6 @@ class Filler:
                 self._producer.poll(1)
 
 
-def produce(
-    bootstrap: str, topic: str, count: int, *, size: int = SIZE, partitions: int = PARTITIONS
-) -> None:
-    """Fill a topic, so many of its partitions in turn."""
-    Filler(bootstrap, topic, size=size, partitions=partitions).produce(count)
+def produce(bootstrap: str, topic: str, count: int) -> None:
+    """Fill a topic of four partitions in turn."""
+    Filler(bootstrap, topic).produce(count)

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from app.checkpoint.database import async_url
 from app.checkpoint.models import EventRow, Model
 from benchmarks.cases import Case
-from benchmarks.orders import produce
+from benchmarks.orders import Filler
 from benchmarks.runs import Measurement, measure
 from benchmarks.task import Task
 from tests.servers import Kafka, PostgreSQL
@@ -51,8 +51,8 @@ class Rounds:
         if topic not in self._topics:
             self._topics.add(topic)
             self._kafka.create_topic(topic, case.partitions + case.idle)
-            filled = {"size": case.size, "partitions": case.partitions}
-            produce(self._kafka.bootstrap, topic, events, **filled)
+            sizes = {"size": case.size, "partitions": case.partitions}
+            Filler(self._kafka.bootstrap, topic, **sizes).produce(events)
 
     def _task(self, case: Case) -> Task:
         # New in every run: a database that is kept knows the events of those before.

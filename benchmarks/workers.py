@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from app.checkpoint.models import LANES
 from benchmarks import results, tables
-from benchmarks.orders import produce
+from benchmarks.orders import Filler
 from benchmarks.task import Task
 from tests.end_to_end.worker import Worker
 from tests.polling import eventually
@@ -37,7 +37,7 @@ class Group:
     def fill_topic(self) -> None:
         """Produce the events, before anything is measured."""
         self._kafka.create_topic(TOPIC, PARTITIONS)
-        produce(self._kafka.bootstrap, TOPIC, self._events, partitions=PARTITIONS)
+        Filler(self._kafka.bootstrap, TOPIC, partitions=PARTITIONS).produce(self._events)
 
     def rate(self, workers: int, seconds: float) -> float:
         """Return how many events a second so many workers settle together.
