@@ -24,11 +24,11 @@ from app.checkpoint.store import retention as store
 if TYPE_CHECKING:
     from app.checkpoint.decorator import Checkpoint
 
-BATCH_SECONDS = 0.1
-"""How long one batch should take; nobody else wants its rows."""
+BATCH_SECONDS = 0.25
+"""How long one batch should take at most; nobody else wants its rows."""
 SQLITE_BATCH_SECONDS = 0.01
 """On SQLite, all others that write wait for it."""
-LEAST_ROWS, MOST_ROWS = 100, 1_000
+LEAST_ROWS, MOST_ROWS = 100, 2_000
 """How many a batch looks at, however slow or fast that goes."""
 REST = 9
 """How many times as long as a batch has taken, nothing is done after it."""
@@ -82,7 +82,7 @@ class Pruner:
             ConflictError: another process does the same, on PostgreSQL or MariaDB.
             SQLAlchemyError: the database is away.
         """
-        database = Database(self._database_url, pool_size=1, read_only=self._dry_run)
+        database = Database(self._database_url, pool_size=1)
         try:
             await database.check_schema()
             async with database.engine.connect() as connection:

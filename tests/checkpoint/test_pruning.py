@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import func, insert, select, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 
 from app.checkpoint import Checkpoint, ConflictError, Pruned, Pruner, PruneSchedule, Retention
 from app.checkpoint.database import Database
@@ -127,16 +127,19 @@ async def test_a_lost_connection_ends_a_run(on_postgresql: Database) -> None:
         run = asyncio.create_task(pruner(on_postgresql).run())
         await waiting()
         await end_of_waiting(on_postgresql, "pg_terminate_backend")
-        with pytest.raises(SQLAlchemyError):
+        with pytest.raises(DBAPIError):
             await run
     assert await count(on_postgresql) == 10
 
 
-async def test_a_worker_prunes_again_and_again(tables: Database) -> None:
-    """What was too young when it started goes later."""
+async def test_a_worker_prunes_again_and_again(
+    tables: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What comes when a run has ended goes later."""
     await record(tables, [1])
+    caplog.set_level("INFO", "app.checkpoint")
     async with timed(tables):
-        await eventually_async(lambda: is_empty(tables))
+        await eventually_async(lambda: has_logged(caplog, "checkpoint.pruned"))
         await record(tables, [2])
         await eventually_async(lambda: is_empty(tables))
 

@@ -50,9 +50,8 @@ async def ended_operation(
     connection: AsyncConnection, *, before: datetime, after: int
 ) -> EndedOperation | None:
     """Return the next operation that ended before a time; None: there is none."""
-    ended = OPERATIONS.c.id > after, OPERATIONS.c.status != "running"
+    ended = OPERATIONS.c.id > after, OPERATIONS.c.finished_at < before
     statement = select(OPERATIONS.c.id, OPERATIONS.c.total).where(*ended)
-    statement = statement.where(OPERATIONS.c.finished_at < before)
     rows = await connection.execute(statement.order_by(OPERATIONS.c.id).limit(1))
     row = rows.one_or_none()
     return row and EndedOperation(*row)
