@@ -49,6 +49,8 @@ class Crew:
         error = None if task.cancelled() else task.exception()
         is_broken = task.cancelled() or error is not None
         if is_broken and self._owner and not self.is_over:
-            self._error = self._error or error
             self._owner.cancel()
+            # The loop has ended with these, and must not a second time: it is run to end the rest.
+            if not isinstance(error, SystemExit | KeyboardInterrupt):
+                self._error = self._error or error
         self._on_end()

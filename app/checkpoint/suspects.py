@@ -106,6 +106,8 @@ class Suspects:
         if suspicion.is_over:
             self._trusted.add(lane)
             del self._suspicions[lane]
+            # It may have a better use for its time now than to wait for its head.
+            lane.wake()
         return progress
 
     async def _settle_with_care(
@@ -134,7 +136,11 @@ class Suspects:
         if found is None:
             self._trusted.add(lane)
         else:
-            self._suspicions[lane] = Suspicion(found.in_hand, careful_seconds=self._careful_seconds)
+            self._suspicions[lane] = Suspicion(
+                found.in_hand,
+                in_batches=pipeline.handler.options.ordered_by == "partition",
+                careful_seconds=self._careful_seconds,
+            )
             told = {name: row[name] for name in ("agent", "topic", "partition")}
             log(logging.WARNING, "checkpoint.lane_owner_died", **told, in_hand=found.in_hand)
         self._names[lane] = row["lane"]

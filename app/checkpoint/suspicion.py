@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from math import inf
 
 from app.checkpoint.claims import MAX_STARTS
 from app.checkpoint.events import Record
@@ -24,15 +25,22 @@ class Suspicion:
     successor takes the events of the batch that was in hand one by one, each put down by itself.
     """
 
-    def __init__(self, in_hand: InHand | None, *, careful_seconds: float = CAREFUL_SECONDS) -> None:
+    def __init__(
+        self,
+        in_hand: InHand | None,
+        *,
+        in_batches: bool = True,
+        careful_seconds: float = CAREFUL_SECONDS,
+    ) -> None:
         self.in_hand = in_hand
         """What is to blame for all that is known, nothing of it settled yet; None: no one knows."""
         self.is_over = False
         self.careful_until = time.monotonic() + careful_seconds
         # That batch began no later than the first event that is new, and had at most so many
         # events and seconds of handlers; of seconds much more, as they are never the same again.
+        # Where handlers worked side by side, it was no batch, and seconds say nothing.
         self._events_left = BATCH_SIZE
-        self._seconds_left = 25 * BATCH_SECONDS
+        self._seconds_left = 25 * BATCH_SECONDS if in_batches else inf
         self._is_new = False
 
     def take(self, records: Sequence[Record]) -> Sequence[Record]:

@@ -39,7 +39,13 @@ class Worker:
     """The lanes of one process, whose handler acts out a script."""
 
     def __init__(
-        self, tables: Database, script: Script, *, grace: float = 10, **options: Any
+        self,
+        tables: Database,
+        script: Script,
+        *,
+        grace: float = 10,
+        careful_seconds: float = 20,
+        **options: Any,
     ) -> None:
         self.tables = tables
         self.runs: list[tuple[int, int]] = []
@@ -50,7 +56,7 @@ class Worker:
         self._script = script
         checkpoint = Checkpoint("sqlite:///:memory:", backoff=AT_ONCE, ordered_by="key")
         checkpoint.database = tables
-        checkpoint.suspects = Suspects(tables, checkpoint.outages)
+        checkpoint.suspects = Suspects(tables, checkpoint.outages, careful_seconds=careful_seconds)
         self.checkpoint = checkpoint
         self.pipeline = checkpoint(**options)(self._handle).pipeline(agent="shop", group_id="group")
         self.lanes = Lanes(
@@ -132,11 +138,9 @@ def records(*events: tuple[str | None, Any], offset: int = 0) -> list[Record]:
 
 
 @asynccontextmanager
-async def working(
-    tables: Database, script: Script, *, grace: float = 10, **options: Any
-) -> AsyncIterator[Worker]:
+async def working(tables: Database, script: Script, **options: Any) -> AsyncIterator[Worker]:
     """Have a worker work, and stop it in order."""
-    worker = Worker(tables, script, grace=grace, **options)
+    worker = Worker(tables, script, **options)
     try:
         yield worker
     finally:
@@ -341,6 +345,30 @@ async def test_an_event_that_ends_each_process_becomes_a_failure(tables: Databas
     assert deaths <= 2 + MAX_STARTS
     assert await worker.failures() == [(6, "open", MAX_STARTS)]
     assert await worker.recorded() == [number for number in range(12) if number != 6]
+
+
+async def test_after_a_death_what_is_retried_for_ever_holds_up_others_for_a_while_only(
+    tables: Database,
+) -> None:
+    """A lane is careful one event at a time, and not until an event succeeds that never may."""
+
+    async def fail(payload: Any, _: Metadata) -> Ack:
+        if payload == 0:
+            raise LookupError(payload)
+        return ack(payload, 0)
+
+    async def die(_: Any, __: Metadata) -> Ack:
+        raise Death
+
+    dead = Worker(tables, die)
+    dead.deliver(("a", 0))
+    await crash_of(dead)
+    await dead.lanes.drain()
+    async with working(
+        tables, fail, careful_seconds=0, max_retries=None, backoff=HOUR
+    ) as successor:
+        successor.deliver(("a", 0), ("b", 1), ("c", 2))
+        await successor.until_recorded(1, 2)
 
 
 async def survives(worker: Worker) -> bool:

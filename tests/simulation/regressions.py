@@ -43,6 +43,8 @@ MENDED: tuple[Scenario, ...] = (
     # Each of two twins had the other one's failure forgotten, and so had a third one no end.
     Scenario(partitions=(("kills", "twin", "kills"), ())),
     Scenario(partitions=(("kills",), ("twin", "kills"))),
+    # What was in hand beside a handler that takes long was not looked for behind it.
+    Scenario(partitions=(("hangs once", "twin", "kills"), ()), by_key=True, max_retries=0),
     # Owners that came and went faster than a lane was past its killer forgot that there was one.
     Scenario(
         partitions=(
