@@ -14,12 +14,11 @@ from typing import Any
 import faust
 import mode.loop
 from faust.types import TopicT
-from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.checkpoint import Ack, Backoff, Checkpoint, Metadata, ack
 from app.web import Access, serve
-from tests.end_to_end.effects import effects
+from tests.end_to_end.effects import affect
 from tests.end_to_end.flag import Flag
 from tests.end_to_end.journal import Journal
 
@@ -105,8 +104,7 @@ async def plain(payload: dict[str, Any], metadata: Metadata) -> Ack:
 async def transactional(payload: dict[str, Any], metadata: Metadata, session: AsyncSession) -> Ack:
     """Have an effect that can be counted."""
     await start(payload, metadata)
-    place = {name: getattr(metadata, name) for name in ("topic", "partition", "offset")}
-    await session.execute(insert(effects).values(pid=os.getpid(), **place))
+    await affect(session, metadata)
     return finish(payload, metadata)
 
 
@@ -134,8 +132,7 @@ async def failing(payload: dict[str, Any], metadata: Metadata) -> Ack | None:
 async def undone(payload: dict[str, Any], metadata: Metadata, session: AsyncSession) -> Ack:
     """Have an effect, and then fail for good, until mended."""
     await start(payload, metadata)
-    place = {name: getattr(metadata, name) for name in ("topic", "partition", "offset")}
-    await session.execute(insert(effects).values(pid=os.getpid(), **place))
+    await affect(session, metadata)
     await fail_unless_mended(payload)
     return finish(payload, metadata)
 

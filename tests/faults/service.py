@@ -8,12 +8,11 @@ import os
 from typing import Any
 
 import faust
-from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.checkpoint import Ack, Backoff, Metadata
 from tests.end_to_end import service
-from tests.end_to_end.effects import effects
+from tests.end_to_end.effects import affect
 from tests.faults import failpoints
 from tests.faults.misdeeds import block, misbehave
 
@@ -25,12 +24,6 @@ if "REBALANCE_TIMEOUT" in os.environ:
     app.conf.broker_rebalance_timeout = float(os.environ["REBALANCE_TIMEOUT"])
 if "FAILPOINTS" in os.environ:
     failpoints.install(os.environ["FAILPOINTS"], service)
-
-
-async def affect(session: AsyncSession, metadata: Metadata) -> None:
-    """Have an effect that can be counted."""
-    place = {name: getattr(metadata, name) for name in ("topic", "partition", "offset")}
-    await session.execute(insert(effects).values(pid=os.getpid(), **place))
 
 
 def fail(payload: dict[str, Any], metadata: Metadata) -> None:
