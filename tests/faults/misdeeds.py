@@ -85,6 +85,12 @@ async def gobble() -> None:
     leaked.extend(b"\x01" * GOBBLED_BYTES for _ in range(GOBBLES))
 
 
+async def flush_and_close(session: AsyncSession) -> None:
+    """Close what others still write to; without the flush, one's own would rightly be gone."""
+    await session.flush()
+    await session.close()
+
+
 FAILING: dict[str, Misdeed] = {
     "raise": raising(RuntimeError("raised")),
     "cancel": raising(asyncio.CancelledError()),
@@ -102,7 +108,7 @@ HARMLESS: dict[str, Misdeed] = {"swallow": swallow, "leak": leak}
 WITH_SESSION: dict[str, SessionMisdeed] = {
     "begin": AsyncSession.begin_nested,
     "commit": AsyncSession.commit,
-    "close": AsyncSession.close,
+    "close": flush_and_close,
     "rollback": AsyncSession.rollback,
 }
 """Takes into its own hands what is the checkpoint's; the last one ends in a failure."""

@@ -27,4 +27,8 @@ async def copy_events(engine: AsyncEngine, handler: Handler, outcomes: Outcomes)
             if driver.is_closed():
                 await connection.invalidate()
             return False
+        except BaseException:
+            # Cancelled: what the server has yet to say may never come, and closing waits for it.
+            await connection.invalidate()
+            raise
     return True
