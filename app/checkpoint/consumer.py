@@ -15,7 +15,8 @@ on the stock consumer and fails when upstream changes one of these methods:
 - `_commit` waits for a broker that is away, and with it whoever wants the worker to end;
   `on_thread_stop` breaks off where aiokafka's own cancelled fetch comes out of its stop.
 - `wait_empty` knows nothing of lanes: they are drained first.
-- `_create_worker_consumer` would deliver the messages of aborted transactions.
+- `_create_worker_consumer` would deliver the messages of aborted transactions, and have a partition
+  whose lane was full wait for those that are idle: one request a broker, of 1.5 seconds.
 """
 
 import asyncio
@@ -43,6 +44,8 @@ POLL_SECONDS = 1.0
 """Longest wait for records in one fetch."""
 FULL_POLL_SECONDS = 0.05
 """The same while a lane is full: so late may its partition be fetched again at most."""
+IDLE_SECONDS = 0.1
+"""How long a broker keeps a request for partitions that have nothing new."""
 COMMIT_SECONDS = 5.0
 """How long a commit may take; what it was to commit is tried again with the next one."""
 NO_PARTITION = TP("", -1)
@@ -128,6 +131,7 @@ class ConsumerThread(aiokafka.AIOKafkaConsumerThread):
         consumer = super()._create_worker_consumer(transport)
         # What a producer took back has never happened. No setting of Faust's says this alone.
         consumer._isolation_level = "read_committed"  # noqa: SLF001 - read when it is started
+        consumer._fetch_max_wait_ms = round(IDLE_SECONDS * 1000)  # noqa: SLF001 - the same
         return consumer
 
 

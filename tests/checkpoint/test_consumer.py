@@ -15,7 +15,7 @@ from faust.types import StreamT
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.checkpoint.consumer import Delivered, fits
+from app.checkpoint.consumer import IDLE_SECONDS, Delivered, fits
 from app.checkpoint.lanes import BUFFERED_EVENTS
 from tests.checkpoint.mock_kafka import MockKafka
 from tests.checkpoint.service import Hold, Log, Plain, Service, tp_of
@@ -165,6 +165,17 @@ async def test_every_event_between_gaps_is_recorded_and_no_lag_is_left(
     async with Service(log, sqlite_url, tmp_path).running() as service:
         await log.wait_until_committed()
         assert await service.recorded_offsets() == live
+
+
+async def test_idle_partitions_hold_up_no_other_for_long(
+    kafka: Kafka, sqlite_url: str, tmp_path: Path
+) -> None:
+    """A broker has one request at a time, and keeps it for so long if its partitions are idle."""
+    log = Log(kafka.bootstrap, kafka)
+    async with Service(log, sqlite_url, tmp_path).running() as service:
+        consumer: Any = service.app.consumer
+        fetcher = consumer._thread._ensure_consumer()._fetcher  # noqa: SLF001 - no public name
+        assert fetcher._fetch_max_wait_ms == IDLE_SECONDS * 1000  # noqa: SLF001 - the same
 
 
 @CONSUMERS
