@@ -1,6 +1,6 @@
 """The same under other conditions: `uv run python -m benchmarks.variants`.
 
-Larger payloads, handlers that take their time, other databases, more partitions, another loop.
+Larger payloads, handlers that take their time, other databases, more partitions.
 """
 
 import asyncio
@@ -18,7 +18,6 @@ from benchmarks.rounds import Rounds, administrator_url
 from tests.servers import Kafka, MariaDB, PostgreSQL
 
 STOCK, CHECKPOINT = worker("stock"), worker("checkpoint")
-UVLOOP = ("--loop", "uvloop")
 
 
 def _payloads(size: int, share: int) -> tuple[Case, ...]:
@@ -56,12 +55,6 @@ VARIANTS: dict[str, tuple[Case, ...]] = {
         Case(name="4 and 996 idle", command=CHECKPOINT, idle=996),
         Case(name="64", command=CHECKPOINT, partitions=64),
         Case(name="1000", command=CHECKPOINT, partitions=1000),
-    ),
-    "loops": (
-        Case(name="stock", command=STOCK, records=False),
-        Case(name="stock on uvloop", command=worker("stock", *UVLOOP), records=False),
-        Case(name="checkpoint", command=CHECKPOINT),
-        Case(name="checkpoint on uvloop", command=worker("checkpoint", *UVLOOP)),
     ),
 }
 """Of each, the first case is what the others are compared with."""
