@@ -119,6 +119,15 @@ class ConsumerThread(aiokafka.AIOKafkaConsumerThread):
             # Nobody has cancelled us. The connections are what it would have closed next.
             await self._ensure_consumer()._client.close()  # noqa: SLF001 - not public
 
+    async def commit(self, tps: Mapping[TP, int]) -> bool:
+        """Commit offsets; False: they could not be, in time or at all."""
+        try:
+            # The thread has its own limit, but may be gone: after a SystemExit it ends beside us.
+            async with asyncio.timeout(2 * COMMIT_SECONDS):
+                return bool(await super().commit(tps))
+        except TimeoutError:
+            return False
+
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         try:
             async with asyncio.timeout(COMMIT_SECONDS):
