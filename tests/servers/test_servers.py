@@ -110,7 +110,8 @@ def test_kafka_creates_a_topic_as_told(kafka: Kafka) -> None:
     assert "MSG_SIZE_TOO_LARGE" in repr(errors)
 
 
-@pytest.mark.parametrize("end", [pytest.param("stop", marks=pytest.mark.full), "kill"])
+@pytest.mark.full
+@pytest.mark.parametrize("end", ["stop", "kill"])
 def test_kafka_comes_back_with_its_data(kafka: Kafka, topic: str, end: str) -> None:
     """Messages and committed offsets survive an orderly stop and SIGKILL, on the same port."""
     produce(kafka, topic, [b"a", b"b"])
