@@ -145,6 +145,12 @@ class Database:
         await self.engine.dispose()
 
 
+def in_one_line(error: Exception) -> str:
+    """Return what a driver says of an error, which may show rows below its first line."""
+    cause = getattr(error, "orig", None) or error
+    return f"{type(cause).__name__}: {cause}".splitlines()[0]
+
+
 def is_outage(error: BaseException) -> bool:
     """Return whether an error is of the database as a whole, never of what was asked of it.
 

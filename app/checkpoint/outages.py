@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.checkpoint.database import in_one_line
 from app.checkpoint.notifications import log
 from app.checkpoint.retry import Backoff
 
@@ -61,11 +62,10 @@ class Outages:
         if now - self._said < (REMINDER if self._announced else PAUSE):
             return
         self._said, self._announced = now, True
-        cause = getattr(error, "orig", None) or error
         log(
             logging.WARNING,
             "checkpoint.database_unavailable",
-            error=f"{type(cause).__name__}: {cause}".splitlines()[0],
+            error=in_one_line(error),
             since_seconds=round(now - self.since, 1),
         )
 

@@ -14,7 +14,7 @@ from mode import Service
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.checkpoint.database import Database, is_outage
+from app.checkpoint.database import Database, in_one_line, is_outage
 from app.checkpoint.errors import CheckpointError, ConflictError
 from app.checkpoint.notifications import log
 from app.checkpoint.queries import retention as queries
@@ -173,9 +173,7 @@ async def _prune_and_tell(pruner: Pruner) -> None:
         # Of several workers, one is enough.
         return
     except (CheckpointError, SQLAlchemyError, OSError) as error:
-        cause = getattr(error, "orig", None) or error
-        told = f"{type(cause).__name__}: {cause}".splitlines()[0]
-        log(logging.WARNING, "checkpoint.prune_failed", error=told)
+        log(logging.WARNING, "checkpoint.prune_failed", error=in_one_line(error))
     else:
         seconds, complete = round(pruned.seconds, 1), pruned.complete
         log(logging.INFO, "checkpoint.pruned", seconds=seconds, complete=complete, **pruned.rows)
