@@ -11,6 +11,7 @@ from tests.end_to_end.stage import Stage
 from tests.end_to_end.worker import Worker
 from tests.faults.report import note
 from tests.faults.test_kills import kill_in_flight
+from tests.faults.test_rebalance import change_one
 
 SERVICE = "tests.faults.keyed"
 WORKERS = 2
@@ -60,10 +61,7 @@ def test_no_event_succeeds_twice_while_workers_come_and_go(stage: Stage, changes
     with Sampler(stage) as sampler:
         workers = [start(stage)]
         for _ in range(changes):
-            workers.append(start(stage))
-            load.until_at_work(workers, 2)
-            workers[-1].wait_until_ready()
-            assert workers.pop(0).end() == 0
+            change_one(load, workers, start(stage))
         stage.wait_until_settled()
         stage.end(workers)
     assert sampler.samples >= changes

@@ -8,6 +8,7 @@ import pytest
 from tests.end_to_end.load import Load
 from tests.end_to_end.sampler import Sampler
 from tests.end_to_end.stage import Stage
+from tests.end_to_end.worker import Worker
 from tests.faults.report import note
 
 WORKERS = 3
@@ -22,13 +23,18 @@ def test_each_event_is_handled_once_while_workers_come_and_go(stage: Stage, chan
         load.refill()
         workers = [stage.start(ready=False) for _ in range(WORKERS - 1)]
         for _ in range(changes):
-            workers.append(stage.start(ready=False))
-            load.until_at_work(workers, 2)
-            workers[-1].wait_until_ready()
-            assert workers.pop(0).end() == 0
+            change_one(load, workers, stage.start(ready=False))
         stage.wait_until_settled()
         stage.end(workers)
     assert sampler.samples >= changes
     stage.check()
     assert stage.runs() == Counter(message.place for message in stage.ledger.entries)
     note("W6", injected=2 * changes, hit=2 * changes, events=len(stage.ledger.entries))
+
+
+def change_one(load: Load, workers: list[Worker], new: Worker) -> None:
+    """Have the oldest worker end once another one has joined it at work."""
+    workers.append(new)
+    load.until_at_work(workers, 2)
+    new.wait_until_ready()
+    assert workers.pop(0).end() == 0
