@@ -1,17 +1,13 @@
 """What order by key gains with one partition: `uv run python -m benchmarks.key_order`."""
 
-import asyncio
 import json
-import tempfile
 from argparse import ArgumentParser
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from benchmarks import results
 from benchmarks.cases import Case, worker
 from benchmarks.rounds import Rounds, administrator_url
-from tests.servers import Kafka, PostgreSQL
+from benchmarks.servers import started
 
 
 def _cases(milliseconds: int, **fields: int) -> tuple[Case, ...]:
@@ -35,20 +31,12 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=50_000, help=events)
     asked = parser.parse_args()
     told: dict[str, object] = {}
-    with (
-        Kafka() as kafka,
-        PostgreSQL(durable=True) as postgresql,
-        tempfile.TemporaryDirectory() as at,
-    ):
-        told["machine"] = results.machine(str(postgresql.execute("SHOW server_version")[0][0]))
+    with started() as servers:
+        told["machine"] = servers.machine
         print(f"\n{told['machine']}\n{asked.rounds} rounds of {asked.events:,} events or a part")
-        urls = {"postgresql": administrator_url(postgresql)}
-        bench = Rounds(kafka, urls, events=asked.events, folder=Path(at))
-        for name, cases in HANDLERS.items():
-            print(f"\n{name}", flush=True)
-            rounds = asyncio.run(bench.run(cases, asked.rounds))
-            told[name] = results.summary(rounds)
-            print(results.table(rounds), flush=True)
+        urls = {"postgresql": administrator_url(servers.postgresql)}
+        bench = Rounds(servers.kafka, urls, events=asked.events, folder=servers.folder)
+        told |= bench.compare(HANDLERS, asked.rounds)
     print(f"\n{json.dumps(told)}")
 
 

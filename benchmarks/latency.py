@@ -1,7 +1,6 @@
 """How long from an event's producer to its commit: `uv run python -m benchmarks.latency`."""
 
 import json
-import tempfile
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
@@ -10,8 +9,9 @@ from pathlib import Path
 import orjson
 from confluent_kafka import Producer
 
-from benchmarks import results, tables
+from benchmarks import tables
 from benchmarks.orders import PARTITIONS, orders
+from benchmarks.servers import started
 from benchmarks.task import Task
 from tests.end_to_end.worker import Worker
 from tests.polling import eventually
@@ -93,19 +93,14 @@ def summary(milliseconds: Sequence[float]) -> dict[str, float]:
 def main() -> None:
     """Print a table and, last, the line of JSON."""
     asked = _arguments()
-    with (
-        Kafka() as kafka,
-        PostgreSQL(durable=True) as postgresql,
-        tempfile.TemporaryDirectory() as at,
-    ):
-        machine = results.machine(str(postgresql.execute("SHOW server_version")[0][0]))
-        bench = Latency(kafka, postgresql, folder=Path(at))
+    with started() as servers:
+        bench = Latency(servers.kafka, servers.postgresql, folder=servers.folder)
         measured = {f"{rate}/s": summary(bench.run(rate, asked.seconds)) for rate in asked.rates}
-    print(f"\n{machine}\n{asked.seconds} s at each rate, in milliseconds\n")
+    print(f"\n{servers.machine}\n{asked.seconds} s at each rate, in milliseconds\n")
     print(f"{'events':<12}" + "".join(f"{f'p{percent:g}':>10}" for percent in PERCENTILES))
     for rate, figures in measured.items():
         print(f"{rate:<12}" + "".join(f"{figure:>10.2f}" for figure in figures.values()))
-    print(json.dumps({"latencies": measured, "machine": machine}))
+    print(json.dumps({"latencies": measured, "machine": servers.machine}))
 
 
 def _arguments() -> Namespace:

@@ -2,7 +2,6 @@
 
 import json
 import statistics
-import tempfile
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
@@ -10,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.checkpoint.models import EVENTS
-from benchmarks import results, tables
+from benchmarks import tables
 from benchmarks.orders import PARTITIONS, SIZE, Filler
+from benchmarks.servers import started
 from benchmarks.task import Task
 from tests.end_to_end.worker import Worker
 from tests.servers import Kafka, PostgreSQL
@@ -141,14 +141,9 @@ def main() -> None:
     """Print a table and, last, the line of JSON."""
     asked = _arguments()
     measured: dict[str, dict[str, float]] = {}
-    with (
-        Kafka() as kafka,
-        PostgreSQL(durable=True) as postgresql,
-        tempfile.TemporaryDirectory() as at,
-    ):
-        machine = results.machine(str(postgresql.execute("SHOW server_version")[0][0]))
-        print(f"\n{machine}\n", flush=True)
-        bench = Memory(kafka, postgresql, folder=Path(at))
+    with started() as servers:
+        print(f"\n{servers.machine}\n", flush=True)
+        bench = Memory(servers.kafka, servers.postgresql, folder=servers.folder)
         for name in asked.only:
             seconds = 60 * asked.minutes if SITUATIONS[name].refilled else asked.seconds
             samples = bench.run(name, SITUATIONS[name], seconds)
@@ -157,7 +152,7 @@ def main() -> None:
                 measured[name][GROWTH] = growth(samples)
             print(f"{name}: {measured[name]}", flush=True)
     print(_table(measured))
-    print(json.dumps({"memory": measured, "machine": machine}))
+    print(json.dumps({"memory": measured, "machine": servers.machine}))
 
 
 def _table(measured: Mapping[str, Mapping[str, float]]) -> str:

@@ -4,7 +4,6 @@ import asyncio
 import os
 import subprocess
 import sys
-import tempfile
 from argparse import ArgumentParser, Namespace
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -19,8 +18,9 @@ from benchmarks.cases import Case, worker
 from benchmarks.orders import PARTITIONS, produce
 from benchmarks.rounds import administrator_url, connected
 from benchmarks.runs import Measurement, measure
+from benchmarks.servers import started
 from benchmarks.task import Task
-from tests.servers import Kafka, PostgreSQL
+from tests.servers import Kafka
 
 TOPIC = "orders"
 SEED = """
@@ -119,16 +119,13 @@ class Bench:
 def main() -> None:
     """Print the table."""
     asked = _arguments()
-    with (
-        Kafka() as kafka,
-        PostgreSQL(durable=True) as postgresql,
-        tempfile.TemporaryDirectory() as at,
-    ):
-        machine = results.machine(str(postgresql.execute("SHOW server_version")[0][0]))
-        bench = Bench(kafka, administrator_url(postgresql), asked=asked, folder=Path(at))
+    with started() as servers:
+        url = administrator_url(servers.postgresql)
+        bench = Bench(servers.kafka, url, asked=asked, folder=servers.folder)
         asyncio.run(bench.run())
     print(
-        f"\n{machine}\n{asked.rounds} rounds of {asked.events:,} events, {asked.old:,} old rows\n"
+        f"\n{servers.machine}\n"
+        f"{asked.rounds} rounds of {asked.events:,} events, {asked.old:,} old rows\n"
     )
     print(results.table(bench.rates))
     for name, deleted in bench.deleted.items():

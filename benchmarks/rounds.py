@@ -1,5 +1,6 @@
 """Cases in turn, round after round: whatever else the machine does hits them alike."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -11,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from app.checkpoint.database import async_url
 from app.checkpoint.models import EventRow, Model
+from benchmarks import results
 from benchmarks.cases import Case
 from benchmarks.orders import Filler
 from benchmarks.runs import Measurement, measure
@@ -41,6 +43,16 @@ class Rounds:
                     measured[case.name].append(found)
                     print(f"round {number}: {case.name} {found.events_per_s:,.0f}/s", flush=True)
         return measured
+
+    def compare(self, kinds: Mapping[str, Sequence[Case]], rounds: int) -> dict[str, object]:
+        """Print a table for the cases of each kind; return what they show."""
+        told: dict[str, object] = {}
+        for name, cases in kinds.items():
+            print(f"\n{name}", flush=True)
+            measured = asyncio.run(self.run(cases, rounds))
+            told[name] = results.summary(measured)
+            print(results.table(measured), flush=True)
+        return told
 
     async def _measure(self, case: Case, connection: AsyncConnection) -> Measurement:
         newest = None if case.empties else await connection.scalar(select(func.max(EventRow.id)))

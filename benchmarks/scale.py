@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import tempfile
 import time
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -17,6 +16,7 @@ from benchmarks.cases import Case, worker
 from benchmarks.orders import orders
 from benchmarks.rounds import Rounds
 from benchmarks.runs import Measurement
+from benchmarks.servers import started
 from tests.servers import Kafka, PostgreSQL
 
 CHUNK = 500_000
@@ -107,20 +107,18 @@ def main() -> None:
     """Print a table of each step and, last, the line of JSON."""
     asked = _arguments()
     told: dict[str, object] = {}
-    with (
-        Kafka() as kafka,
-        PostgreSQL(asked.keep, durable=True) as postgresql,
-        tempfile.TemporaryDirectory() as at,
-    ):
-        told["machine"] = results.machine(str(postgresql.execute("SHOW server_version")[0][0]))
+    with started(asked.keep) as servers:
+        told["machine"] = servers.machine
         print(f"\n{told['machine']}\n{asked.rounds} rounds of {asked.events:,} events", flush=True)
-        _create_databases(postgresql)
-        growth = Growth(postgresql, kafka, events=asked.events, folder=Path(at))
+        _create_databases(servers.postgresql)
+        growth = Growth(
+            servers.postgresql, servers.kafka, events=asked.events, folder=servers.folder
+        )
         for size in asked.rows:
             told[f"{size}"] = asyncio.run(_step(growth, size, asked.rounds))
         if asked.keep:
             # In order: what is kept must not have to be recovered.
-            postgresql.stop()
+            servers.postgresql.stop()
     print(f"\n{json.dumps(told)}")
 
 

@@ -2,15 +2,13 @@
 
 import asyncio
 import subprocess
-import tempfile
 from argparse import ArgumentParser, Namespace
 from importlib.util import find_spec
-from pathlib import Path
 
 from benchmarks import results
 from benchmarks.cases import CASES
 from benchmarks.rounds import Rounds, administrator_url
-from tests.servers import Kafka, PostgreSQL
+from benchmarks.servers import started
 
 
 def main() -> None:
@@ -18,18 +16,13 @@ def main() -> None:
     asked = _arguments()
     _install_peers()
     cases = [case for case in CASES if case.name in asked.cases]
-    with (
-        Kafka() as kafka,
-        PostgreSQL(durable=True) as postgresql,
-        tempfile.TemporaryDirectory() as at,
-    ):
-        machine = results.machine(str(postgresql.execute("SHOW server_version")[0][0]))
-        urls = {"postgresql": administrator_url(postgresql)}
-        bench = Rounds(kafka, urls, events=asked.events, folder=Path(at))
+    with started() as servers:
+        urls = {"postgresql": administrator_url(servers.postgresql)}
+        bench = Rounds(servers.kafka, urls, events=asked.events, folder=servers.folder)
         rounds = asyncio.run(bench.run(cases, asked.rounds))
-    print(f"\n{machine}\n{asked.rounds} rounds of {asked.events:,} events\n")
+    print(f"\n{servers.machine}\n{asked.rounds} rounds of {asked.events:,} events\n")
     print(results.table(rounds))
-    print(results.line(rounds, machine))
+    print(results.line(rounds, servers.machine))
 
 
 def _install_peers() -> None:

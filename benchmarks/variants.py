@@ -3,7 +3,6 @@
 Larger payloads, handlers that take their time, other databases, more partitions.
 """
 
-import asyncio
 import json
 import tempfile
 from argparse import ArgumentParser, Namespace
@@ -71,11 +70,7 @@ def main() -> None:
         told["machine"] = machine = results.machine(versions)
         print(f"\n{machine}\n{asked.rounds} rounds of {asked.events:,} events or a part of these")
         bench = Rounds(kafka, urls, events=asked.events, folder=folder)
-        for name in asked.only:
-            print(f"\n{name}", flush=True)
-            rounds = asyncio.run(bench.run(VARIANTS[name], asked.rounds))
-            told[name] = results.summary(rounds)
-            print(results.table(rounds), flush=True)
+        told |= bench.compare({name: VARIANTS[name] for name in asked.only}, asked.rounds)
     print(f"\n{json.dumps(told)}")
 
 

@@ -1,7 +1,6 @@
 """What a second worker process adds: `uv run python -m benchmarks.workers`."""
 
 import json
-import tempfile
 import time
 from argparse import ArgumentParser, Namespace
 from collections import defaultdict
@@ -12,8 +11,9 @@ from statistics import median
 from uuid import uuid4
 
 from app.checkpoint.models import LANES
-from benchmarks import results, tables
+from benchmarks import tables
 from benchmarks.orders import Filler
+from benchmarks.servers import started
 from benchmarks.task import Task
 from tests.end_to_end.worker import Worker
 from tests.polling import eventually
@@ -93,20 +93,15 @@ def main() -> None:
     """Print a table and, last, the line of JSON."""
     asked = _arguments()
     rates: defaultdict[int, list[float]] = defaultdict(list)
-    with (
-        Kafka() as kafka,
-        PostgreSQL(durable=True) as postgresql,
-        tempfile.TemporaryDirectory() as at,
-    ):
-        machine = results.machine(str(postgresql.execute("SHOW server_version")[0][0]))
-        print(f"\n{machine}\n{asked.rounds} rounds of {asked.seconds} s\n", flush=True)
-        group = Group(kafka, postgresql, events=asked.events, folder=Path(at))
+    with started() as servers:
+        print(f"\n{servers.machine}\n{asked.rounds} rounds of {asked.seconds} s\n", flush=True)
+        group = Group(servers.kafka, servers.postgresql, events=asked.events, folder=servers.folder)
         group.fill_topic()
         for number in range(1, asked.rounds + 1):
             for workers in asked.workers:
                 rates[workers].append(group.rate(workers, asked.seconds))
                 print(f"round {number}: {workers} {rates[workers][-1]:,.0f}/s", flush=True)
-    _print(rates, machine)
+    _print(rates, servers.machine)
 
 
 def _print(rates: dict[int, list[float]], machine: str) -> None:
