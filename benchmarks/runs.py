@@ -55,8 +55,7 @@ async def measure(
     """
     if case.empties:
         await empty_tables(connection)
-    # What the runs before have left to be written must not slow this one.
-    if connection.dialect.name in WRITE_OUT:
+    if case.writes_out and connection.dialect.name in WRITE_OUT:
         await connection.exec_driver_sql(WRITE_OUT[connection.dialect.name])
     async with asyncio.timeout(LIMIT):
         with _running(case, task) as process:

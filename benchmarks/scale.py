@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from argparse import ArgumentParser, Namespace
+from dataclasses import replace
 from pathlib import Path
 
 from sqlalchemy import Connection, func, select, text
@@ -25,6 +26,12 @@ WRITERS = 2
 """Statements that run at a time."""
 STEPS = [10_000_000, 20_000_000, 30_000_000]
 DATABASES = ("empty", "grown")
+SETTINGS = {"shared_buffers": "4GB", "max_wal_size": "8GB"}
+"""As docs/performance.md has it for large tables."""
+FILL_FACTOR = 70
+"""Percent: so full are pages of an index whose rows came in no order, one by one."""
+WARM_UP = 3
+"""Runs at each size that do not count: what they touch is in memory afterwards, and in the log."""
 
 
 class Growth:
@@ -52,12 +59,20 @@ class Growth:
 
     async def compare(self, size: int, rounds: int) -> dict[str, list[Measurement]]:
         """Return the measurements at zero and at this size, one of each a round."""
-        return await self._bench.run(_cases(size), rounds)
+        empty, grown = _cases(size)
+        await self._bench.run([grown], WARM_UP)
+        return await self._bench.run([empty, grown], rounds)
 
     async def logged(self, size: int) -> dict[str, float]:
-        """Return the bytes that the database logs for an event, at zero and at this size."""
+        """Return the bytes that the database logs for an event.
+
+        At zero, at this size, and there just behind a checkpoint of the database: whatever is
+        touched first then is logged as a whole page.
+        """
         found: dict[str, float] = {}
-        for case in _cases(size):
+        empty, grown = _cases(size)
+        behind = replace(grown, name=f"{grown.name} behind a checkpoint", writes_out=True)
+        for case in (empty, grown, behind):
             before = self._written()
             await self._bench.run([case], rounds=1)
             found[case.name] = round((self._written() - before) / self._events)
@@ -71,8 +86,8 @@ class Growth:
 def _cases(size: int) -> tuple[Case, Case]:
     command = worker("checkpoint")
     return (
-        Case(name="0", command=command, database="empty"),
-        Case(name=f"{size:,}", command=command, database="grown", empties=False),
+        Case(name="0", command=command, database="empty", writes_out=False),
+        Case(name=f"{size:,}", command=command, database="grown", empties=False, writes_out=False),
     )
 
 
@@ -91,6 +106,7 @@ async def _fill(engine: AsyncEngine, first: int, last: int) -> None:
     await asyncio.gather(*[fill(begin) for begin in range(first, last + 1, CHUNK)])
     for index in EVENTS.indexes:
         # Made at the end, each takes a minute; kept up row by row, much longer.
+        index.dialect_options["postgresql"]["with"] = {"fillfactor": FILL_FACTOR}
         async with engine.begin() as connection:
             await connection.execute(text("SET maintenance_work_mem = '1GB'"))
             await connection.run_sync(index.create)
@@ -107,7 +123,7 @@ def main() -> None:
     """Print a table of each step and, last, the line of JSON."""
     asked = _arguments()
     told: dict[str, object] = {}
-    with started(asked.keep) as servers:
+    with started(asked.keep, SETTINGS) as servers:
         told["machine"] = servers.machine
         print(f"\n{told['machine']}\n{asked.rounds} rounds of {asked.events:,} events", flush=True)
         _create_databases(servers.postgresql)

@@ -1,7 +1,7 @@
 """The servers that a benchmark runs on, its own while it lasts."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +23,13 @@ class Servers:
 
 
 @contextmanager
-def started(keep: Path | None = None) -> Iterator[Servers]:
+def started(
+    keep: Path | None = None, settings: Mapping[str, str] | None = None
+) -> Iterator[Servers]:
     """Start Apache Kafka, and PostgreSQL as in production; in `keep`, its data stay."""
     with (
         Kafka() as kafka,
-        PostgreSQL(keep, durable=True) as postgresql,
+        PostgreSQL(keep, durable=True, settings=settings) as postgresql,
         tempfile.TemporaryDirectory() as folder,
     ):
         machine = results.machine(str(postgresql.execute("SHOW server_version")[0][0]))

@@ -18,6 +18,8 @@ class Case:
     """Whether there is a new row of every event in the end."""
     empties: bool = True
     """Whether it starts with empty tables."""
+    writes_out: bool = True
+    """Whether the database has written all to the disk before: runs before leave nothing to it."""
     size: int = SIZE
     """Bytes of one event."""
     partitions: int = PARTITIONS

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from signal import SIGINT, SIGQUIT
 from typing import ClassVar, Literal
@@ -12,7 +13,7 @@ from tests.servers.sql import DatabaseServer, name_in, unused_name
 
 
 class PostgreSQL(DatabaseServer):
-    """PostgreSQL of the newest version installed, with trust authentication."""
+    """PostgreSQL of the newest version installed, trusting everybody; `settings` are its own."""
 
     account: ClassVar = "postgres"
     # Not SIGKILL: it would leave shared memory behind that nobody ever frees.
@@ -21,6 +22,16 @@ class PostgreSQL(DatabaseServer):
     administrator: ClassVar = "postgres"
     system_database: ClassVar = "postgres"
     where_are_your_data: ClassVar = "SHOW data_directory"
+
+    def __init__(
+        self,
+        folder: Path | None = None,
+        *,
+        durable: bool = False,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(folder, durable=durable)
+        self._settings = settings or {}
 
     def stop(self, mode: Literal["fast", "immediate"] = "fast") -> None:
         """Cut the clients and return once it is down; "immediate" leaves data to be recovered."""
@@ -63,6 +74,7 @@ class PostgreSQL(DatabaseServer):
             # Off, a commit is still in the kernel's hands and survives the killed server. It would
             # not with synchronous_commit=off, which stays on.
             "fsync": "on" if self.durable else "off",
+            **self._settings,
         }
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         return [_program("postgres"), "-D", str(self._data), *options]
