@@ -117,10 +117,12 @@ class Pipeline:
         writes: Writes | None = None,
     ) -> Progress:
         outcomes = Outcomes()
+        failed: set[bytes] = set()
         closes_at = time.monotonic() + BATCH_SECONDS
         for done, event in enumerate(events):
             now = time.monotonic()
-            if lane.stopping.is_set() or now > closes_at:
+            # A twin of what has just failed may settle that, which must be recorded by then.
+            if event.identity in failed or lane.stopping.is_set() or now > closes_at:
                 return Progress(done=done, outcomes=outcomes, batch_size=max(done, 1))
             if known.settled(event):
                 outcomes.duplicates.append(event)
@@ -145,6 +147,7 @@ class Pipeline:
                 # A handler that turns its cancellation into an error of its own has not failed.
                 return Progress(done=done, outcomes=outcomes, delay=answer.delay())
             outcomes.failed.append(answer)
+            failed.add(event.identity)
         return Progress(done=len(events), outcomes=outcomes)
 
     async def attempt(

@@ -205,6 +205,27 @@ async def test_attempts_outcomes_and_effects_are_as_promised(
         assert transactional or len(attempts) == last
 
 
+@given(fails=st.lists(st.booleans(), min_size=1, max_size=6), transactional=st.booleans())
+@settings(deadline=None, max_examples=60)
+async def test_of_twins_in_one_batch_the_last_outcome_counts(
+    *, fails: list[bool], transactional: bool
+) -> None:
+    """Equal content is handled until it succeeds once, and that settles what failed before it."""
+
+    def rule(_: Any, metadata: Metadata) -> None:
+        if fails[metadata.offset]:
+            raise LookupError
+
+    succeeds = fails.index(False) if False in fails else None
+    failed = len(fails) if succeeds is None else succeeds
+    status = "open" if succeeds is None else "resolved"
+    async with _tables() as tables:
+        service = Service(tables, rule, max_retries=0, transactional=transactional)
+        await service.settle(*sent(*["a"] * len(fails)))
+        assert await service.events() == ([] if succeeds is None else [succeeds])
+        assert await service.failures() == ([(failed - 1, status, failed)] if failed else [])
+
+
 async def test_an_event_without_a_bound_is_tried_until_it_succeeds(
     tables: Database, *, transactional: bool
 ) -> None:
