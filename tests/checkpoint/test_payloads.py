@@ -52,6 +52,21 @@ async def accept_in_transaction(_: bytes | None, metadata: Metadata, session: As
     return ack(metadata.offset, 0)
 
 
+TEXT = "caf\xe9 \N{EURO SIGN} \N{HEBREW LETTER ALEF} \N{WAVING HAND SIGN}\N{FAMILY}"
+
+
+@checkpoint()
+async def name_everything(text: str, _: Metadata) -> Ack:
+    """Acknowledge with the text wherever it may stand."""
+    return ack(text, 0, text, text)
+
+
+@checkpoint(describe=lambda text, _: ack(text, 0, text, text))
+async def refuse_by_name(text: str, _: Metadata) -> Ack:
+    """Fail with the text."""
+    raise LookupError(text)
+
+
 HANDLERS = [accept_json, accept_bytes, refuse]
 
 json_values = st.recursive(
@@ -122,6 +137,20 @@ async def test_every_message_ends_as_a_row_that_gives_it_back(tables: Database) 
             assert (row.payload is not None) == is_json(message.value)
         for offset, row in failures.items():
             assert headers_in(row) == messages[offset].headers
+
+
+async def test_every_column_of_text_holds_what_text_there_is(tables: Database) -> None:
+    """Also on a server whose own character set has not a word of it."""
+    value = orjson.dumps(TEXT)
+    for agent in (name_everything, refuse_by_name):
+        await process(agent, value, into=tables, key=value, headers=((TEXT, value),))
+    [event] = await rows_of(tables, EventRow, name_everything)
+    [failure] = await rows_of(tables, FailureRow, refuse_by_name)
+    for row in (event, failure):
+        assert (row.entity_id, row.event_type, row.event_version) == (TEXT, TEXT, TEXT)
+        assert (row.key, row.payload) == (value, value.decode())
+    assert failure.error_message == TEXT
+    assert headers_in(failure) == ((TEXT, value),)
 
 
 @pytest.mark.parametrize("server", ["sqlite", "postgresql", "mariadb"])

@@ -64,6 +64,8 @@ class MariaDB(DatabaseServer):
             # Otherwise 127.0.0.1 may be "localhost" or the machine's name to the grant tables.
             "--skip-name-resolve",
             "--skip-log-bin",
+            # As many servers still are: every column has to say by itself what it can hold.
+            "--character-set-server=latin1",
             # Of the usual 16M, a payload of 10 MB exceeds its share when its driver escapes it.
             "--max-allowed-packet=64M",
             # 2: a commit is in the kernel's hands and survives the killed server; 0 would lose it.
