@@ -1,11 +1,11 @@
 """A list as it goes over the wire: bounded, whatever the rows hold."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
 
-from app.web.shapes import RowBody
+from app.web.shapes import GroupBody, RowBody
 
 PAGE_BYTES = 2 * 1024 * 1024
 """A page is not longer, but for the parts of its rows that are never left out."""
@@ -13,7 +13,7 @@ MESSAGE_CUT = 500
 """Characters of an error message in a row whose details are cut."""
 
 
-def dump_page(bodies: Iterable[RowBody], *, most: int = PAGE_BYTES) -> bytes:
+def dump_page(bodies: Iterable[RowBody | GroupBody], *, most: int = PAGE_BYTES) -> bytes:
     """Return a JSON array; once it is long, the rows that follow are cut down, none is left out."""
     rows, size = [], 0
     for body in bodies:
@@ -25,7 +25,9 @@ def dump_page(bodies: Iterable[RowBody], *, most: int = PAGE_BYTES) -> bytes:
     return b"[" + b",".join(rows) + b"]"
 
 
-def _cut(body: RowBody) -> dict[str, Any]:
+def _cut(body: Mapping[str, Any]) -> dict[str, Any]:
+    if "sample" in body:
+        return {**body, "sample": _cut(body["sample"])}
     cut: dict[str, Any] = {**body, "key": None, "details_cut": True}
     cut.pop("key_encoding", None)
     cut.pop("payload_encoding", None)

@@ -168,6 +168,14 @@ async def test_failures_are_grouped_by_what_mends_them(service: Served) -> None:
     assert groups[1]["sample"]["id"] == 3
 
 
+async def test_groups_are_cut_as_lists_are(service: Served) -> None:
+    """However large what they show of each, and none is left out."""
+    for agent in ("plain", "transactional"):
+        await service.desk.fail(key=b"k" * 600_000, agent=agent)
+    groups = await service.get("/v1/failures/groups")
+    assert [group["sample"]["details_cut"] for group in groups] == [False, True]
+
+
 async def test_a_retry_that_is_acknowledged_says_so(service: Served) -> None:
     """The event is there, the failure is resolved, and each names the other."""
     failure_id = await service.desk.fail(EXACT)

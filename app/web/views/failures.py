@@ -76,7 +76,7 @@ class FailuresGroups(View):
         """List groups of unresolved failures, the one that failed last first."""
         api, limit = api_of(request), request[QUERY].get("limit", LIMIT)
         groups = await api.reader.groups(limit=limit, topics=access_of(request).topics)
-        return answer([api.bodies.group(group) for group in groups])
+        return answer(dump_page(map(api.bodies.group, groups)))
 
 
 @blueprint.route(ONE, name="failure")
