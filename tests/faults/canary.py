@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import importlib
 import os
 from typing import Any
 
@@ -12,10 +13,11 @@ import orjson
 from faust.types import StreamT
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.checkpoint import store
+from app.checkpoint import store, turns
 from app.checkpoint.attempts import Handler
 from app.checkpoint.decorator import Checkpointed
-from app.checkpoint.events import make_record
+from app.checkpoint.events import Event, make_record
+from app.checkpoint.keyed import KeyedLane
 from app.checkpoint.lanes import Lane, Progress, settle_alone
 from app.checkpoint.pipeline import Pipeline
 from app.checkpoint.store import Outcomes
@@ -23,6 +25,8 @@ from tests.end_to_end import service
 from tests.faults import failpoints
 from tests.faults.failpoints import Replacement, replace
 
+KEYED = "tests.faults.keyed"
+"""Where the agent is that is ordered by key."""
 LATE_SECONDS = 2.0
 """How late the second of two transactions may be, when the database has much to do."""
 
@@ -123,11 +127,40 @@ def stock_agent() -> None:
             await settle_alone(pipeline.settle, record)
 
 
+def ack_the_furthest() -> None:
+    """By key: acknowledge the furthest event that is done, whatever waits before it."""
+    importlib.import_module(KEYED)
+    furthest: dict[KeyedLane, int] = {}
+
+    @replace(KeyedLane, "_handle")
+    async def handle(original: Replacement, lane: KeyedLane, turn: turns.Turn) -> None:
+        await original(lane, turn)
+        furthest[lane] = max(furthest.get(lane, 0), turn.event.record.offset + 1)
+
+    @replace(KeyedLane, "_record")
+    async def record(original: Replacement, lane: KeyedLane) -> None:
+        await original(lane)
+        lane.position = furthest[lane]
+
+
+def mix_a_key() -> None:
+    """By key: let events of one key go on side by side."""
+    importlib.import_module(KEYED)
+
+    class Alone(turns.Turn):
+        def __init__(self, event: Event) -> None:
+            super().__init__(event)
+            self.key = event.record.offset
+
+    turns.Turn = Alone  # type: ignore[misc]
+
+
 CANARIES = {
     canary.__name__: canary
     for canary in (
         *(ack_before_commit, ack_out_of_order, skip_an_event),
         *(check_then_act, fail_after_ack, stock_agent),
+        *(ack_the_furthest, mix_a_key),
     )
 }
 CANARIES[os.environ["CANARY"]]()

@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any
 
+import orjson
 import pytest
 
 from tests.end_to_end.sampler import Sampler
@@ -39,15 +40,16 @@ def look(stage: Stage) -> None:
         full("skip_an_event", "plain", {}),
         ("fail_after_ack", "failing", {}),
         full("stock_agent", "stock", {"failures": 1}),
+        ("ack_the_furthest", "keyed", {"seconds": 3600}),
     ],
 )
 def test_an_offset_that_passes_an_event_is_seen(
     stage: Stage, canary: str, agent: str, payload: dict[str, Any]
 ) -> None:
     """It is enough to look now and then while workers run."""
-    if agent == "stock":
+    if agent in {"stock", "keyed"}:
         stage.kafka.create_topic(stage.topic(agent))
-    stage.produce(agent, {"id": "good"}, {"id": "bad", **payload}, {"id": "last"})
+    stage.produce(agent, {"id": 1}, {"id": 2, **payload}, {"id": 3})
     start(stage, canary)
     with pytest.raises(AssertionError, match=PASSED):
         look(stage)
@@ -63,4 +65,16 @@ def test_a_second_effect_is_seen(stage: Stage) -> None:
     zombie.thaw()
     stage.end([zombie, other])
     with pytest.raises(AssertionError, match="effects"):
+        stage.check()
+
+
+def test_a_key_out_of_order_is_seen(stage: Stage) -> None:
+    """The second event of a key has succeeded when the first one does."""
+    stage.kafka.create_topic(stage.topic("keyed"))
+    values = [orjson.dumps({"id": 1, "seconds": 1}), orjson.dumps({"id": 2})]
+    stage.ledger.produce(stage.topic("keyed"), values, keys=[b"key"], partition=0)
+    worker = start(stage, "mix_a_key")
+    stage.wait_until_settled()
+    stage.end([worker])
+    with pytest.raises(AssertionError, match="after offset"):
         stage.check()
