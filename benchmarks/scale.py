@@ -38,7 +38,7 @@ class Growth:
     """A table that grows step by step, beside one that is empty at the start of each run."""
 
     def __init__(self, postgresql: PostgreSQL, kafka: Kafka, *, events: int, folder: Path) -> None:
-        # As administrator: between two runs the database is told to write all to the disk.
+        # As administrator: nobody else may tell the database to make a checkpoint.
         server = f"postgresql://{postgresql.administrator}@127.0.0.1:{postgresql.port}"
         self._urls = {name: f"{server}/{name}" for name in DATABASES}
         self._postgresql = postgresql
