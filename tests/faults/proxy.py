@@ -1,6 +1,8 @@
-"""A network between workers and their database that can be as bad as networks are."""
+"""A network between workers and their servers that can be as bad as networks are."""
 
 import asyncio
+import math
+import random
 import re
 import struct
 from asyncio import FIRST_COMPLETED, StreamReader, StreamWriter
@@ -18,6 +20,8 @@ COMMIT = re.compile(rb"^Q....COMMIT|^....\x03COMMIT|c\0\0\0\x04\Z", re.DOTALL)
 PERIOD = 3
 """Of so many COMMITs one is broken, so that work goes on meanwhile."""
 RESET = struct.pack("ii", 1, 0)
+RETRANSMISSION = 0.2
+"""Seconds after which Linux sends again what nobody has acknowledged; twice as many each time."""
 
 Breach: TypeAlias = Literal["drop", "swallow", "hold"]
 """What becomes of a COMMIT: it is lost, its reply is lost, or its reply never comes."""
@@ -33,6 +37,10 @@ class Proxy:
         self.port = 0
         self.delay = 0.0
         """Seconds that each piece of an answer takes longer."""
+        self.rate = math.inf
+        """Bytes a second of each connection, in each direction."""
+        self.loss = 0.0
+        """The share of pieces that are lost, and sent again until they arrive."""
         self.broken = 0
         """How many COMMITs have met with a breach."""
         self._server_port = server_port
@@ -90,8 +98,13 @@ class Proxy:
         self._breaches -= 1
         return None if self._breaches % PERIOD else self._breach
 
-    async def passable(self) -> None:
-        """Return once bytes are passed."""
+    async def passed(self, piece: bytes) -> None:
+        """Return once a piece has come through."""
+        await asyncio.sleep(len(piece) / self.rate)
+        wait = RETRANSMISSION
+        while random.random() < self.loss:  # noqa: S311 - no secret
+            await asyncio.sleep(wait)
+            wait *= 2
         await self._open.wait()
 
     async def _listen(self) -> None:
@@ -158,7 +171,7 @@ class _Link:
 
     async def _ask(self) -> None:
         while data := await self._requests.read(CHUNK):
-            await self._proxy.passable()
+            await self._proxy.passed(data)
             if COMMIT.search(data):
                 self._breach = self._proxy.next_breach()
             if self._breach == "drop":
@@ -175,7 +188,7 @@ class _Link:
                     await asyncio.Event().wait()
                 return
             await asyncio.sleep(self._proxy.delay)
-            await self._proxy.passable()
+            await self._proxy.passed(data)
             self._client.write(data)
             await self._client.drain()
 

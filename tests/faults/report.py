@@ -48,7 +48,7 @@ NAMES = {
     "B1": "broker killed",
     "B2": "broker silent: no answer, no reset",
     "B3": "connections to the broker reset",
-    "B4": "broker 400 ms away",
+    "B4": "broker 400 ms away, or behind a line that is narrow or loses 30 %",
     "B6": "leader and coordinator move",
     "B9": "one payload a thousand times",
     "B10": "two thousand events that cannot be decoded",

@@ -124,13 +124,21 @@ def test_connections_that_are_reset_cost_nothing(stage: Stage, kafka: ProxiedKaf
     traffic.finish("B3")
 
 
-def test_a_broker_far_away_costs_nothing_but_time(stage: Stage, kafka: ProxiedKafka) -> None:
-    """Each answer takes 400 ms."""
+@pytest.mark.parametrize(
+    ("quality", "value"), [("loss", 0.3), full("delay", 0.4), full("rate", 256_000 / 8)]
+)
+def test_a_broker_behind_a_bad_line_costs_nothing_but_time(
+    stage: Stage, kafka: ProxiedKafka, quality: str, value: float
+) -> None:
+    """Each answer takes 400 ms, or 30 % of what is sent is lost, or the line has 256 kbit/s."""
     traffic = Traffic(stage, BROKER_URL=f"kafka://127.0.0.1:{kafka.proxy.port}")
+    good = getattr(kafka.proxy, quality)
     with traffic.frozen():
-        kafka.proxy.delay = 0.4
-    recover(stage, traffic)
-    kafka.proxy.delay = 0.0
+        setattr(kafka.proxy, quality, value)
+    try:
+        recover(stage, traffic)
+    finally:
+        setattr(kafka.proxy, quality, good)
     traffic.finish("B4")
 
 
