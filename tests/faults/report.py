@@ -65,6 +65,7 @@ NAMES = {
     "D11": "SQLite locked by another process",
     "D12": "a column is away while a migration runs",
     "D13": "the same event in three workers, COMMITs lost",
+    "D14": "topics that differ in case, or in the last of 249 characters",
 }
 """The faults by their numbers in the fault model."""
 COLUMNS = (
