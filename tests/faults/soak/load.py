@@ -11,11 +11,19 @@ from tests.faults.soak.book import Book, Numbered
 
 BACKLOG = 1500
 """About so many messages wait at any time."""
-AGENTS = {"plain": 0.45, "transactional": 0.4, "failing": 0.09, "flaky": 0.01, "killing": 0.05}
+AGENTS = {
+    "plain": 0.3,
+    "transactional": 0.3,
+    "keyed": 0.25,
+    "failing": 0.09,
+    "flaky": 0.01,
+    "killing": 0.05,
+}
 """Which share of the messages each agent gets."""
+UNFAILING = {"plain", "transactional", "keyed"}
 HANDLER_SECONDS = (0.0, 0.001, 0.001, 0.002, 0.1)
 TWINS = 0.02
-"""Which share of the events of agents that never fail is sent a second time."""
+"""Which share of the events of those that never fail is sent a second time."""
 
 
 class Load:
@@ -41,7 +49,7 @@ class Load:
         for agent in self._dice.choices(
             list(AGENTS), list(AGENTS.values()), k=max(0, BACKLOG - waiting - self._in_producer)
         ):
-            twice = agent in {"plain", "transactional"} and self._dice.random() < TWINS
+            twice = agent in UNFAILING and self._dice.random() < TWINS
             self._produce(agent, times=1 + twice)
         self._producer.poll(0)
 

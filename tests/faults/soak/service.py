@@ -1,4 +1,7 @@
-"""The service of the end-to-end tests, with one more agent: some of its events end the process."""
+"""The service of the end-to-end tests, with agents of the other kinds.
+
+One has its events handled side by side, in order by key; some events of the other end the process.
+"""
 
 import os
 from signal import SIGKILL
@@ -8,6 +11,14 @@ from app.checkpoint import Ack, Metadata
 from tests.end_to_end.service import app, checkpoint, finish, start, topic
 
 __all__ = ["app"]
+
+
+@app.agent(topic("keyed"))
+@checkpoint(ordered_by="key", concurrency=16)
+async def keyed(payload: dict[str, Any], metadata: Metadata) -> Ack:
+    """Have no effect but the journal's."""
+    await start(payload, metadata)
+    return finish(payload, metadata)
 
 
 @app.agent(topic("killing"))
