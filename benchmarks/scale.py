@@ -17,7 +17,7 @@ from benchmarks.cases import Case, worker
 from benchmarks.orders import orders
 from benchmarks.rounds import Rounds
 from benchmarks.runs import Measurement
-from benchmarks.servers import started
+from benchmarks.servers import LARGE, started
 from tests.servers import Kafka, PostgreSQL
 
 CHUNK = 500_000
@@ -26,8 +26,6 @@ WRITERS = 2
 """Statements that run at a time."""
 STEPS = [10_000_000, 20_000_000, 30_000_000]
 DATABASES = ("empty", "grown")
-SETTINGS = {"shared_buffers": "4GB", "max_wal_size": "8GB"}
-"""As docs/performance.md has it for large tables."""
 FILL_FACTOR = 70
 """Percent: so full are pages of an index whose rows came in no order, one by one."""
 WARM_UP = 3
@@ -123,7 +121,7 @@ def main() -> None:
     """Print a table of each step and, last, the line of JSON."""
     asked = _arguments()
     told: dict[str, object] = {}
-    with started(asked.keep, SETTINGS) as servers:
+    with started(asked.keep, LARGE) as servers:
         told["machine"] = servers.machine
         print(f"\n{told['machine']}\n{asked.rounds} rounds of {asked.events:,} events", flush=True)
         _create_databases(servers.postgresql)

@@ -9,6 +9,9 @@ from pathlib import Path
 from benchmarks import results
 from tests.servers import Kafka, PostgreSQL
 
+LARGE = {"shared_buffers": "4GB", "max_wal_size": "8GB"}
+"""Settings of PostgreSQL for large tables, as the README has them for production."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Servers:

@@ -20,6 +20,7 @@ from benchmarks.api.latencies import Client, Latencies, measure
 from benchmarks.api.seeds import Size, seed
 from benchmarks.api.servers import serving_api, serving_floor
 from benchmarks.runs import Measurement
+from benchmarks.servers import LARGE
 from tests.servers import Kafka, PostgreSQL
 
 WARM_UP = 3
@@ -78,7 +79,7 @@ class Bench:
 def main() -> None:
     """Print the tables and, last, the line of JSON."""
     asked = _arguments()
-    with PostgreSQL(asked.keep, durable=True) as postgresql:
+    with PostgreSQL(asked.keep, durable=True, settings=LARGE) as postgresql:
         size = Size(events=asked.events, failures=asked.failures)
         url = _seeded(postgresql, size)
         machine = results.machine(str(postgresql.execute("SHOW server_version")[0][0]))
