@@ -182,9 +182,12 @@ class Consumer(aiokafka.Consumer):
         # The recovery of a table seeks to where it wants to begin before the flow is resumed.
         recovering = not self.flow_active
         for tp, position in fetched.positions.items():
+            records = fetched.records.get(tp, [])
+            if not records and position == positions.get(tp):
+                # Idle, as most of a thousand partitions are.
+                continue
             if recovering and self._is_changelog_tp(tp):
                 continue
-            records = fetched.records.get(tp, [])
             begin = records[0].offset if records else position
             back = begin < positions.get(tp, 0) and positions is self._positions
             if back and not self._is_changelog_tp(tp):

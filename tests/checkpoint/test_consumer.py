@@ -167,6 +167,23 @@ async def test_every_event_between_gaps_is_recorded_and_no_lag_is_left(
         assert await service.recorded_offsets() == live
 
 
+async def test_what_comes_to_nothing_later_leaves_no_lag(
+    kafka: Kafka, sqlite_url: str, tmp_path: Path
+) -> None:
+    """Of a fetch that found nothing but an aborted transaction, the position counts."""
+    log = Log(kafka.bootstrap, kafka)
+    transactions = await asyncio.to_thread(Transactions, log)
+    await asyncio.to_thread(transactions.write, b"0")
+    async with Service(log, sqlite_url, tmp_path).running() as service:
+        await service.wait_until_handled(0)
+        await log.wait_until_committed()
+        before = await log.ends()
+        await asyncio.to_thread(transactions.write, b"1", commit=False)
+        assert await log.ends() != before
+        await log.wait_until_committed()
+        assert await service.recorded() == [0]
+
+
 async def test_idle_partitions_hold_up_no_other_for_long(
     kafka: Kafka, sqlite_url: str, tmp_path: Path
 ) -> None:

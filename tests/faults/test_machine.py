@@ -52,7 +52,6 @@ def clock() -> Path:
     return libraries[0]
 
 
-@pytest.mark.full
 def test_a_worker_that_is_out_of_memory_loses_nothing(stage: Stage, cell: Path) -> None:
     """The kernel kills it in the middle of a handler; another one goes on."""
     for agent in ("awkward", "awkward_transactional"):
