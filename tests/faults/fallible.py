@@ -1,5 +1,6 @@
 """Work for the agents of `service.py` that fail now and then, and what must come of it."""
 
+from collections.abc import Mapping
 from signal import SIGKILL
 
 import orjson
@@ -27,14 +28,16 @@ def start(stage: Stage, **environ: str) -> Worker:
     return stage.start(ready=False, web=False, service="tests.faults.service", **environ)
 
 
-def produce(stage: Stage, mode: str, *, seconds: float = SECONDS) -> None:
+def produce(
+    stage: Stage, mode: str, *, seconds: float = SECONDS, failures: Mapping[int, int] = FAILURES
+) -> None:
     """Produce events of which some succeed, some do at the second attempt and some fail."""
     first = len(stage.ledger.entries)
     if not first:
         for agent in MODES:
             stage.kafka.create_topic(stage.topic(agent))
     values = [
-        orjson.dumps({"id": number, "seconds": seconds, "failures": FAILURES.get(number % 20, 0)})
+        orjson.dumps({"id": number, "seconds": seconds, "failures": failures.get(number % 20, 0)})
         for number in range(first, first + EVENTS)
     ]
     stage.ledger.produce(stage.topic(mode), values, keys=KEYS)

@@ -16,10 +16,9 @@ from app.checkpoint.models import FailureRow
 from tests.availability import missing
 from tests.end_to_end.stage import Stage
 from tests.faults.fallible import (
-    KEYS,
-    MODES,
     RECOVERY_LIMIT,
     check,
+    produce,
     repeated,
     start,
     uncommitted,
@@ -33,7 +32,6 @@ LIMIT_BYTES = 256 * 1024 * 1024
 HOUR = 3600
 JUMPS = (HOUR, -HOUR) * 6
 """Seconds by which the clock is wrong."""
-EVENTS = 300
 SECONDS = Struct("q")
 
 
@@ -93,14 +91,9 @@ def test_a_clock_that_jumps_harms_nothing(stage: Stage, clock: Path, tmp_path: P
     mode = "fallible_transactional"
     offset = tmp_path / "offset"
     offset.write_bytes(SECONDS.pack(0))
-    for agent in MODES:
-        stage.kafka.create_topic(stage.topic(agent))
     # All of them wait for a second attempt: each jump meets some that do.
-    values = [
-        orjson.dumps({"id": number, "seconds": 0.03, "failures": 1 + (number % 20 == 0)})
-        for number in range(EVENTS)
-    ]
-    stage.ledger.produce(stage.topic(mode), values, keys=KEYS)
+    failures = {number: 2 if number == 0 else 1 for number in range(20)}
+    produce(stage, mode, seconds=0.03, failures=failures)
     worker = start(
         stage,
         LD_PRELOAD=str(clock),

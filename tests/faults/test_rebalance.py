@@ -14,8 +14,13 @@ from tests.faults.report import note
 WORKERS = 3
 
 
-@pytest.mark.timeout(1500)
-@pytest.mark.parametrize("changes", [3, pytest.param(60, marks=pytest.mark.full)])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param(3, marks=pytest.mark.timeout(600)),
+        pytest.param(60, marks=[pytest.mark.full, pytest.mark.timeout(1500)]),
+    ],
+)
 def test_each_event_is_handled_once_while_workers_come_and_go(stage: Stage, changes: int) -> None:
     """Who gives up a partition settles and commits what it has begun, and begins nothing more."""
     load = Load(stage, "plain", "transactional", dice=random.Random(1))  # noqa: S311 - no secret
