@@ -64,8 +64,8 @@ class UTCDateTime(TypeDecorator[datetime]):
         dialect: Dialect,  # noqa: ARG002 - SQLAlchemy's signature
     ) -> datetime | None:
         """Return the time in UTC, and aware of it."""
-        if value is None:
-            return None
+        if value is None or value.tzinfo is UTC:
+            return value
         # Also from PostgreSQL, whose driver turns the first and the last datetime into infinities.
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 

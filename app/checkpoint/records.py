@@ -84,11 +84,14 @@ class EventRecord:
     """The value, where it is not JSON."""
     payload_size: int
     """Bytes of the value; of one that is cut on PostgreSQL, as it lies there, maybe compressed."""
-    payload_cut: bool
-    """Whether it is left out here for its size."""
     created_at: datetime
     related: list[int] = field(default_factory=list, kw_only=True)
     """Of a single event, its failures; of a single failure, its event: the same identity."""
+
+    @property
+    def payload_cut(self) -> bool:
+        """Whether the payload is left out here for its size."""
+        return self.payload is None and self.payload_raw is None and self.payload_size > 0
 
 
 @dataclass(slots=True)

@@ -120,9 +120,16 @@ def answer(body: Any, *, status: int = 200, headers: Mapping[str, str] | None = 
     return Response(body=dumped, status=status, content_type=JSON, headers=headers)
 
 
-def link_to_next(request: Request, cursor: Cursor | None) -> dict[str, str]:
-    """Return the header that leads to the next page, none when there is nothing more."""
-    if cursor is None:
+def link_to_next(request: Request, following: Cursor | int | None) -> dict[str, str]:
+    """Return the header that leads to the next page, none when there is nothing more.
+
+    A list that has no cursor goes on at an offset.
+    """
+    if following is None:
         return {}
-    url = request.rel_url.without_query_params("offset")
-    return {"Link": f'<{url.update_query(cursor=cursor_text(cursor))}>; rel="next"'}
+    url = request.rel_url
+    if isinstance(following, int):
+        url = url.update_query(offset=following)
+    else:
+        url = url.without_query_params("offset").update_query(cursor=cursor_text(following))
+    return {"Link": f'<{url}>; rel="next"'}

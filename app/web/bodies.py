@@ -189,13 +189,12 @@ class Bodies:
             "retry_count": record.attempts - 1,
         }
 
-    def _error(self, record: FailureRecord) -> tuple[str, list[str]]:
-        message, lines = record.error_message, orjson.loads(record.error_backtrace)
-        # All at once: where no field is masked, hardly any has something to be hidden.
-        text = "\n".join((message, *lines))
-        if not self._hides and self._mask.text(text) == text:
-            return message, lines
-        return self._text(message, record), [self._text(line, record) for line in lines]
+    def _error(self, record: FailureRecord) -> tuple[str, Any]:
+        message, backtrace = record.error_message, record.error_backtrace
+        if not self._hides and self._mask.is_clean(message) and self._mask.is_clean(backtrace):
+            return message, orjson.Fragment(backtrace)
+        lines = [self._text(line, record) for line in orjson.loads(backtrace)]
+        return self._text(message, record), lines
 
     def _text(self, text: str, record: EventRecord) -> str:
         """Hide what the payload says in masked fields, wherever it is repeated."""

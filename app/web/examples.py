@@ -55,7 +55,6 @@ COMMON: dict[str, Any] = {
     "payload": PAYLOAD,
     "payload_raw": None,
     "payload_size": len(PAYLOAD),
-    "payload_cut": False,
     "created_at": TIME,
 }
 EVENT = EventRecord(id=1, **COMMON, related=[7])

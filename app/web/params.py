@@ -11,6 +11,8 @@ from app.checkpoint import Cursor, Filter, NotFoundError, Status
 LIMIT = 20
 """Rows of a page, unless asked for."""
 MAX_LIMIT = 200
+MAX_GROUPS = 50
+"""Groups of a page: each is found, dated, counted and shown with a whole failure."""
 MAX_OFFSET = 10_000
 """Rows that may be passed over; each of them is read, so beyond it the cursor is the way."""
 LARGEST = 2**63 - 1
@@ -241,6 +243,7 @@ FAILURE_FILTERS = (*UNRESOLVED_FILTERS, STATUS)
 
 EVENT_LIST = (*EVENT_FILTERS, PAGE_LIMIT, OFFSET, CURSOR)
 FAILURE_LIST = (*FAILURE_FILTERS, PAGE_LIMIT, OFFSET, CURSOR)
+GROUP_LIST = (_whole("limit", 1, MAX_GROUPS, default=LIMIT), OFFSET)
 AUDIT_LIST = (
     Parameter(
         name="subject",

@@ -27,7 +27,6 @@ def event(**fields: Any) -> EventRecord:
         payload='{"b": 1.0, "a": 1}',
         payload_raw=None,
         payload_size=18,
-        payload_cut=False,
         created_at=TIME,
     )
     return replace(told, **fields)

@@ -168,6 +168,20 @@ async def test_failures_are_grouped_by_what_mends_them(service: Served) -> None:
     assert groups[1]["sample"]["id"] == 3
 
 
+async def test_pages_of_groups_lead_to_one_another(service: Served) -> None:
+    """By their offset; the last one leads nowhere."""
+    for agent in ("plain", "transactional", "filtered"):
+        await service.desk.fail(agent=agent)
+    found, url = [], URL("/v1/failures/groups?limit=2")
+    while True:
+        response = await service.client.get(url)
+        found.append([group["agent"] for group in await response.json()])
+        if "next" not in response.links:
+            break
+        url = URL(str(response.links["next"]["url"])).relative()
+    assert found == [["filtered", "transactional"], ["plain"]]
+
+
 async def test_groups_are_cut_as_lists_are(service: Served) -> None:
     """However large what they show of each, and none is left out."""
     for agent in ("plain", "transactional"):

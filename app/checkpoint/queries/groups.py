@@ -9,7 +9,9 @@ from sqlalchemy import (
     CTE,
     BigInteger,
     ColumnElement,
+    Integer,
     Select,
+    bindparam,
     case,
     func,
     literal,
@@ -35,23 +37,26 @@ GROUP = ("status", "fingerprint")
 
 
 async def groups(
-    connection: AsyncConnection, *, limit: int, topics: frozenset[str] | None
+    connection: AsyncConnection, *, limit: int, offset: int, topics: frozenset[str] | None
 ) -> list[FailureGroup]:
-    """Return the groups that failed last."""
-    rows = await connection.execute(_statement(connection.dialect.name, limit, topics))
+    """Return the groups that failed last, without the first ones."""
+    statement = _statement(connection.dialect.name, limit, topics)
+    rows = await connection.execute(statement, {"offset": offset})
     return [_group(row, _enough(limit)) for row in rows.all()]
 
 
 @lru_cache
 def _statement(dialect: str, limit: int, topics: frozenset[str] | None) -> Select[Any]:
-    found, enough = FOUND[dialect](), _enough(limit)
-    sample = _sample(dialect, found.c.fingerprint, enough).label("sample")
-    top = _top(found, topics).add_columns(sample).limit(limit).subquery()
-    one = top.c.group_fingerprint
+    enough = _enough(limit)
+    # Cut out first: what is passed over is neither dated nor counted.
+    page = _newest_groups(dialect, topics).limit(limit).offset(bindparam("offset", type_=Integer()))
+    here = page.subquery("here")
+    sample = _sample(dialect, here.c.one, enough).label("sample")
+    top = select(here.c.one, here.c.last, _first(here.c.one), sample).subquery("top")
     has_ids = dialect == "postgresql"
-    count = func.cardinality(top.c.sample) if has_ids else _count(one, enough)
-    group = [one, top.c.first, top.c.last, count.label("group_count")]
-    statement = select(*LISTED[FAILURES], *group).order_by(top.c.last.desc(), one)
+    count = func.cardinality(top.c.sample) if has_ids else _count(top.c.one, enough)
+    group = [top.c.one, top.c.first, top.c.last, count.label("group_count")]
+    statement = select(*LISTED[FAILURES], *group).order_by(top.c.last.desc(), top.c.one)
     return statement.join(top, ROW.id == (top.c.sample[1] if has_ids else top.c.sample))
 
 
@@ -59,22 +64,21 @@ def _enough(limit: int) -> int:
     return max(COUNTED // limit, 1)
 
 
-def _top(found: CTE, topics: frozenset[str] | None) -> Select[Any]:
-    one = found.c.fingerprint
+def _newest_groups(dialect: str, topics: frozenset[str] | None) -> Select[Any]:
+    found = FOUND[dialect]()
+    one, last = found.c.fingerprint, _failed_last(found).label("last")
+    newest = select(one.label("one"), last).where(one.is_not(None)).order_by(last.desc(), one)
+    if topics is None:
+        return newest
+    # A fingerprint is of one topic.
+    return newest.where(_newest(one, ROW.topic).limit(1).scalar_subquery().in_(topics))
+
+
+def _first(one: ColumnElement[Any]) -> ColumnElement[Any]:
     # Not min() or max(): MariaDB would read the whole group for them.
     first = along(_members(one, ROW.first_failed_at), FAILURES, *GROUP, "first_failed_at")
     in_order = [constant(ROW.status), constant(ROW.fingerprint), ROW.first_failed_at]
-    first = first.order_by(*in_order).limit(1)
-    failed_last = _failed_last(found).label("last")
-    top = select(
-        one.label("group_fingerprint"),
-        first.scalar_subquery().label("first"),
-        failed_last,
-    ).where(one.is_not(None))
-    if topics is not None:
-        # A fingerprint is of one topic.
-        top = top.where(_newest(one, ROW.topic).limit(1).scalar_subquery().in_(topics))
-    return top.order_by(failed_last.desc(), one)
+    return first.order_by(*in_order).limit(1).scalar_subquery().label("first")
 
 
 def _failed_last(found: CTE) -> ColumnElement[Any]:

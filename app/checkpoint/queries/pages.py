@@ -34,7 +34,8 @@ async def page(connection: AsyncConnection, record: type[R], where: Filter, cut:
     size = _size(found, cut)
     values = {"size": size, "limit": cut.limit + 1, "offset": cut.offset, "last": size - 1}
     values |= values_of(where) | (cut.after._asdict() if cut.after else {})
-    rows = (await connection.execute(_listing(found), values)).all()
+    statement = _listing(found, is_deep=cut.offset > 0)
+    rows = (await connection.execute(statement, values)).all()
     items = [read(record, row) for row in rows[: cut.limit]]
     if len(rows) > cut.limit:
         last = rows[cut.limit - 1]
@@ -52,13 +53,18 @@ async def count(connection: AsyncConnection, table: Table, where: Filter) -> Cou
 
 
 @lru_cache(SHAPES)
-def _listing(found: Window) -> Select[Any]:
-    rows, table = found.rows(), found.table
-    ids = select(rows.c.id).where(rows.c.matches).order_by(*newest_first(rows.c))
+def _listing(found: Window, *, is_deep: bool) -> Select[Any]:
+    table = found.table
+    columns = [*LISTED[table], table.c.sort_key.label("cursor_key")]
     limit, offset = (bindparam(name, type_=Integer()) for name in ("limit", "offset"))
+    if found.is_page and not is_deep:
+        return found.select(*columns).limit(limit)
+    rows = found.rows()
+    # What is passed over is read from the index only.
+    ids = select(rows.c.id).where(rows.c.matches).order_by(*newest_first(rows.c))
     here = ids.limit(limit).offset(offset).subquery()
-    statement = select(*LISTED[table], table.c.sort_key.label("cursor_key"))
-    return statement.join(here, here.c.id == table.c.id).order_by(*newest_first(table.c))
+    statement = select(*columns).join(here, here.c.id == table.c.id)
+    return statement.order_by(*newest_first(table.c))
 
 
 @lru_cache(SHAPES)
@@ -81,7 +87,7 @@ def _size(found: Window, cut: Cut) -> int:
 
 async def _end(connection: AsyncConnection, found: Window, values: dict[str, Any]) -> Cursor | None:
     """Return the last row that was looked through, if there may be more behind it."""
-    if found.is_lookup or not found.filters:
+    if found.is_lookup or found.is_page:
         return None
     row = (await connection.execute(_last(found), values)).one_or_none()
     return row and Cursor(*row)

@@ -88,11 +88,11 @@ class Reader:
             return await pages.count(connection, FAILURES, where)
 
     async def groups(
-        self, *, limit: int, topics: frozenset[str] | None = None
+        self, *, limit: int, offset: int = 0, topics: frozenset[str] | None = None
     ) -> list[FailureGroup]:
         """Return the groups of unresolved failures, the one that failed last first."""
         async with self._once.connect() as connection:
-            return await groups.groups(connection, limit=limit, topics=topics)
+            return await groups.groups(connection, limit=limit, offset=offset, topics=topics)
 
     async def stats(self, *, topics: frozenset[str] | None = None) -> Stats:
         """Count what there is of these topics among the newest rows."""

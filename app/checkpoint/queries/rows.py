@@ -91,16 +91,13 @@ def columns(record: type[EventRecord], *, whole: bool) -> list[ColumnElement[Any
 
 def _payload(table: Table, *, whole: bool) -> dict[str, ColumnElement[Any]]:
     payload, raw = table.c.payload, table.c.payload_raw
-    bytes_stored = func.coalesce(size(payload), size(raw), 0)
-    if whole:
-        return {"payload_size": bytes_stored, "payload_cut": literal(value=False)}
-    small = bytes_stored <= PAYLOAD_LIMIT
-    return {
-        "payload": case((small, payload)),
-        "payload_raw": case((small, raw)),
-        "payload_size": bytes_stored,
-        "payload_cut": bytes_stored > PAYLOAD_LIMIT,
+    told: dict[str, ColumnElement[Any]] = {
+        "payload_size": func.coalesce(size(payload), size(raw), 0)
     }
+    if not whole:
+        told["payload"] = case((size(payload) <= PAYLOAD_LIMIT, payload))
+        told["payload_raw"] = case((size(raw) <= PAYLOAD_LIMIT, raw))
+    return told
 
 
 TABLES: dict[type[EventRecord], Table] = {EventRecord: EVENTS, FailureRecord: FAILURES}

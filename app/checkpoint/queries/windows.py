@@ -58,6 +58,11 @@ class Window:
     is_lookup: bool = False
     """Whether it is known to be no more than LOOKUP_LIMIT rows, which are in no order."""
 
+    @property
+    def is_page(self) -> bool:
+        """Whether its rows are those that were asked for, in the order of a list."""
+        return not (self.is_lookup or self.filters)
+
     def rows(self) -> Subquery:
         """Return id and sort_key of the first `size` rows, and which the filters match."""
         matches = and_(true(), *self.filters).label("matches")
@@ -92,7 +97,7 @@ def is_one_statement(table: Table, where: Filter) -> bool:
     """Return whether one statement answers all: no row has to be looked up or looked through."""
     shape = shape_of(where)
     has_lookup = not shape.given.isdisjoint(LOOKUPS[table])
-    return not has_lookup and not _walk(table, shape, is_behind=False).filters
+    return not has_lookup and _walk(table, shape, is_behind=False).is_page
 
 
 @lru_cache(SHAPES)

@@ -20,8 +20,8 @@ from app.web.pages import dump_page
 from app.web.params import (
     FAILURE_FILTERS,
     FAILURE_LIST,
+    GROUP_LIST,
     LIMIT,
-    PAGE_LIMIT,
     REASON,
     read_filter,
     read_id,
@@ -71,12 +71,15 @@ class FailuresCount(View):
 class FailuresGroups(View):
     """Failures that one fix mends."""
 
-    @describe(list[GroupBody], query=(PAGE_LIMIT,))
+    @describe(list[GroupBody], query=GROUP_LIST)
     async def get(self, request: Request) -> Response:
         """List groups of unresolved failures, the one that failed last first."""
-        api, limit = api_of(request), request[QUERY].get("limit", LIMIT)
-        groups = await api.reader.groups(limit=limit, topics=access_of(request).topics)
-        return answer(dump_page(map(api.bodies.group, groups)))
+        api, query, topics = api_of(request), request[QUERY], access_of(request).topics
+        limit, offset = query.get("limit", LIMIT), query.get("offset", 0)
+        groups = await api.reader.groups(limit=limit, offset=offset, topics=topics)
+        body = dump_page(map(api.bodies.group, groups))
+        following = offset + limit if len(groups) == limit else None
+        return answer(body, headers=link_to_next(request, following))
 
 
 @blueprint.route(ONE, name="failure")

@@ -54,19 +54,19 @@ def test_each_unresolved_failure_is_in_one_group(
     """With the first and the last time, how many there are, and the newest as a sample."""
     url = request.getfixturevalue(f"{server}_url")
 
-    @given(model.failures, st.integers(1, 3))
+    @given(model.failures, st.integers(1, 3), st.integers(0, 2))
     @settings(deadline=None, max_examples=40)
-    def check(rows: list[Row], limit: int) -> None:
-        asyncio.run(_check(url, rows, limit))
+    def check(rows: list[Row], limit: int, offset: int) -> None:
+        asyncio.run(_check(url, rows, limit, offset))
 
     check()
 
 
-async def _check(url: str, rows: list[Row], limit: int) -> None:
+async def _check(url: str, rows: list[Row], limit: int, offset: int) -> None:
     async with database(url) as tables, reading(url) as reader:
         await store(tables, failures=rows)
-        groups = await reader.groups(limit=limit)
-        assert list(map(told, groups)) == expected(rows)[:limit]
+        groups = await reader.groups(limit=limit, offset=offset)
+        assert list(map(told, groups)) == expected(rows)[offset:][:limit]
 
 
 async def test_a_group_tells_what_its_failures_have_in_common(

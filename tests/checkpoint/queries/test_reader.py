@@ -83,12 +83,18 @@ class Plans:
 
     async def read(self) -> str:
         """Return the plans of all statements so far."""
-        explain = "EXPLAIN QUERY PLAN " if self._reading.dialect == "sqlite" else "EXPLAIN "
         plans: list[str] = []
         async with self._reading.engine.connect() as connection:
-            for statement, parameters in self._sent.copy():
-                rows = await connection.exec_driver_sql(f"{explain}{statement}", parameters)
-                plans += map(str, rows)
+            for number, (statement, parameters) in enumerate(self._sent.copy()):
+                explain, known = f"EXPLAIN {statement}", parameters
+                if self._reading.dialect == "sqlite":
+                    explain = f"EXPLAIN QUERY PLAN {statement}"
+                elif self._reading.dialect == "postgresql":
+                    # As the statement itself is planned: before its parameters are known.
+                    await connection.exec_driver_sql(f"PREPARE plan_{number} AS {statement}")
+                    unknown = ", ".join("NULL" for _ in parameters)
+                    explain, known = f"EXPLAIN EXECUTE plan_{number} ({unknown})", ()
+                plans += map(str, await connection.exec_driver_sql(explain, known))
         return "\n".join(plans)
 
     def _remember(self, _: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
