@@ -9,7 +9,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.checkpoint import Cursor
-from app.web.params import MAX_LIMIT, MAX_OFFSET, cursor_text
+from app.web.params import MAX_GROUPS, MAX_LIMIT, MAX_OFFSET, cursor_text
 from benchmarks.api.filters import (
     COMBINATIONS,
     FAILURE_COMBINATIONS,
@@ -52,7 +52,8 @@ async def find_calls(connection: AsyncConnection, size: Size) -> list[Call]:
         _call(f"{failures}/count"),
         *_filtered(f"{failures}/count", FAILURE_FILTERS, FAILURE_COMBINATIONS),
         _call(f"{failures}/groups"),
-        _call(f"{failures}/groups", limit=MAX_LIMIT),
+        _call(f"{failures}/groups", limit=MAX_GROUPS),
+        _call(f"{failures}/groups", limit=MAX_GROUPS, offset=3 * MAX_GROUPS),
         _call("/v1/stats"),
         _call("/v1/audit"),
         _call("/v1/audit", subject="failure"),
