@@ -255,6 +255,8 @@ _READ_ONLY: dict[str, dict[str, Any]] = {
                 # which may be old, it does not read and sort all that a table or status has.
                 "enable_seqscan": "off",
                 "enable_bitmapscan": "off",
+                "enable_hashjoin": "off",
+                "enable_mergejoin": "off",
                 # So one plan does for all values: to make it each time would take a third as long
                 # as to read a page.
                 "plan_cache_mode": "force_generic_plan",

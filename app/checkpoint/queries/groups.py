@@ -28,7 +28,7 @@ from app.checkpoint.records import Count, FailureGroup, FailureRecord
 
 GROUPS_LIMIT = 1_000
 """Fingerprints that are looked at; with more of them, it is by chance which are not."""
-COUNTED = 4_000
+COUNTED = 2_000
 """Failures that are counted, in equal parts by the groups that are asked for."""
 
 ROW = FAILURES.c
@@ -52,7 +52,9 @@ def _statement(dialect: str, limit: int, topics: frozenset[str] | None) -> Selec
     page = _newest_groups(dialect, topics).limit(limit).offset(bindparam("offset", type_=Integer()))
     here = page.subquery("here")
     sample = _sample(dialect, here.c.one, enough).label("sample")
-    top = select(here.c.one, here.c.last, _first(here.c.one), sample).subquery("top")
+    top = select(here.c.one, here.c.last, _first(here.c.one), sample).cte("top")
+    # Else it would find the sample once for the join and once to count.
+    top = top.prefix_with("MATERIALIZED", dialect="postgresql")
     has_ids = dialect == "postgresql"
     count = func.cardinality(top.c.sample) if has_ids else _count(top.c.one, enough)
     group = [top.c.one, top.c.first, top.c.last, count.label("group_count")]
