@@ -11,7 +11,7 @@ from app.checkpoint import Cursor, Filter, NotFoundError, Status
 LIMIT = 20
 """Rows of a page, unless asked for."""
 MAX_LIMIT = 200
-MAX_GROUPS = 50
+MAX_GROUPS = 25
 """Groups of a page: each is found, dated, counted and shown with a whole failure."""
 MAX_OFFSET = 10_000
 """Rows that may be passed over; each of them is read, so beyond it the cursor is the way."""

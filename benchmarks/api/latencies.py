@@ -10,6 +10,9 @@ from statistics import median, quantiles
 
 from benchmarks.api.calls import Call
 
+MACHINE = "a sum of 100,000 numbers: what is above its p50 is the machine's doing"
+"""Asked as often as each call, in the client itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class Latencies:
@@ -67,15 +70,25 @@ def measure(
 ) -> dict[str, Latencies]:
     """Make so many requests of each call, in an order that is random and always the same."""
     chance = random.Random(requests)  # noqa: S311 - not for secrets
-    measured = {call.name: Latencies() for call in calls}
-    asked = list(calls) * requests
+    measured = {call.name: Latencies() for call in calls} | {MACHINE: Latencies()}
+    asked = [*calls, None] * requests
     chance.shuffle(asked)
     for call in asked:
+        if call is None:
+            measured[MACHINE].call.append(_add_up())
+            measured[MACHINE].floor.append(0)
+            continue
         elapsed, size = api.get(chance.choice(call.paths))
         measured[call.name].call.append(elapsed)
         elapsed, _ = floor.get(f"/{size}")
         measured[call.name].floor.append(elapsed)
     return measured
+
+
+def _add_up() -> float:
+    started = time.perf_counter()
+    sum(number for number in range(100_000))
+    return (time.perf_counter() - started) * 1000
 
 
 def _p99(times: Sequence[float]) -> float:
