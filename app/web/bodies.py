@@ -13,6 +13,7 @@ from app.checkpoint import (
     Replayed,
 )
 from app.web.masking import HIDDEN, Mask
+from app.web.pages import dump_page
 from app.web.reports import total
 from app.web.shapes import (
     AuditBody,
@@ -94,10 +95,11 @@ class Bodies:
 
     def preview(self, count: Count, sample: list[FailureRecord]) -> PreviewBody:
         """Tell what a bulk operation would select."""
+        rows = orjson.Fragment(dump_page(map(self.failure, sample)))
         return {
             "dry_run": True,
             **total(count),
-            "sample": [self.failure(record) for record in sample],
+            "sample": cast("list[FailureBody]", rows),
         }
 
     def dry_run(

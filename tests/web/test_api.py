@@ -182,12 +182,14 @@ async def test_pages_of_groups_lead_to_one_another(service: Served) -> None:
     assert found == [["filtered", "transactional"], ["plain"]]
 
 
-async def test_groups_are_cut_as_lists_are(service: Served) -> None:
+async def test_what_shows_samples_is_cut_as_lists_are(service: Served) -> None:
     """However large what they show of each, and none is left out."""
     for agent in ("plain", "transactional"):
         await service.desk.fail(key=b"k" * 600_000, agent=agent)
     groups = await service.get("/v1/failures/groups")
     assert [group["sample"]["details_cut"] for group in groups] == [False, True]
+    preview = await service.post("/v1/failures/retry", {"filter": {}, "dry_run": True})
+    assert [sample["details_cut"] for sample in preview["sample"]] == [False, True]
 
 
 async def test_a_retry_that_is_acknowledged_says_so(service: Served) -> None:
