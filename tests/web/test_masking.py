@@ -150,6 +150,8 @@ def test_a_name_in_an_error_hides_what_follows() -> None:
         "Authorization: Bearer s3cret",
         "host=db password=s3cret user=me",
         "{'password': 's3cret'}",
+        "PASSWD=s3cret",
+        'the server refused {"pwd": "s3cret"}',
     ],
 )
 def test_credentials_are_hidden_in_any_case(text: str) -> None:

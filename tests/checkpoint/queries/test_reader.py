@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from app.checkpoint import Cursor, EventRecord, FailureRecord, Filter, Reader
 from app.checkpoint.database import READ_SECONDS, Database, is_outage
 from app.checkpoint.models import EVENTS, FAILURES, EventRow, sort_key
+from app.checkpoint.queries.groups import groups
 from app.checkpoint.queries.pages import Cut, count, page
 from app.checkpoint.queries.windows import is_one_statement
 from tests.checkpoint.queries.rows import NOON, event, failure, store
@@ -102,6 +103,10 @@ class Plans:
             self._sent.append((statement, parameters))
 
 
+WHOLE_TABLE = r"Seq Scan|Hash Join|Merge Join|SCAN checkpoint_\w+'|'checkpoint_\w+', 'ALL'"
+"""What a plan says where it reads all rows."""
+
+
 @pytest.mark.parametrize(
     ("table", "where", "index"),
     [
@@ -142,12 +147,26 @@ async def test_each_list_goes_along_its_index(
     async with reading.engine.connect() as connection:
         cut = Cut(limit=5, after=Cursor(sort_key(NOON) + 1, 7))
         await page(connection, record, where, cut)
+        await page(connection, record, where, Cut(limit=5, offset=5))
         if table is FAILURES:
             await count(connection, table, where)
     found = await plans.read()
     await reading.close()
     assert f"ix_{table.name}_{index}" in found
-    assert not re.search(r"Seq Scan|SCAN checkpoint_\w+'|'checkpoint_\w+', 'ALL'", found)
+    assert not re.search(WHOLE_TABLE, found)
+
+
+async def test_groups_are_found_by_indexes(tables: Database) -> None:
+    """Neither is the table read for them, nor all of their failures for the samples."""
+    rows = [failure(n, fingerprint=bytes([n % 99] * 16)) for n in range(1, 2001)]
+    await store(tables, failures=rows)
+    reading = read_only(tables)
+    plans = Plans(reading)
+    async with reading.engine.connect() as connection:
+        await groups(connection, limit=5, offset=5, topics=None)
+    found = await plans.read()
+    await reading.close()
+    assert not re.search(WHOLE_TABLE, found)
 
 
 @pytest.mark.parametrize(
