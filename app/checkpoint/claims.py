@@ -33,16 +33,21 @@ async def kept_alive(
     renew: Callable[[], Awaitable[object]], *, seconds: float = RENEWAL_SECONDS
 ) -> AsyncIterator[None]:
     """Renew a claim every so many seconds, until the block ends."""
-    renewing = asyncio.create_task(_renew(renew, seconds), name="claim")
+    ended = asyncio.Event()
+    renewing = asyncio.create_task(_renew(renew, seconds, ended), name="claim")
     try:
         yield
     finally:
+        ended.set()
         renewing.cancel()
         await asyncio.gather(renewing, return_exceptions=True)
 
 
-async def _renew(renew: Callable[[], Awaitable[object]], seconds: float) -> None:
-    while True:
+async def _renew(
+    renew: Callable[[], Awaitable[object]], seconds: float, ended: asyncio.Event
+) -> None:
+    # Not for ever: a driver may answer the cancellation with an error of its own.
+    while not ended.is_set():
         await asyncio.sleep(seconds)
         # If the database stays away, the lease ends, and whoever comes next may take over.
         with suppress(SQLAlchemyError, OSError):

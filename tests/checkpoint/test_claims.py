@@ -48,6 +48,21 @@ async def test_a_claim_is_renewed_until_the_block_ends() -> None:
     assert "claim" not in {task.get_name() for task in asyncio.all_tasks()}
 
 
+async def test_a_renewal_that_answers_its_end_with_an_error_ends() -> None:
+    """A driver that finds its connection broken says so, instead of being cancelled."""
+    begun = asyncio.Event()
+
+    async def renew() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError as error:
+            raise OperationalError(None, None, error) from error
+
+    async with asyncio.timeout(5), kept_alive(renew, seconds=0):
+        await begun.wait()
+
+
 async def test_what_a_renewal_raises_of_its_own_ends_only_the_renewals() -> None:
     """The block goes on, and the lease runs out."""
 
