@@ -19,8 +19,6 @@ CUT = 1_000
 CREDENTIALS = re.compile(r"""(?i)(?<=://)[^\s'":]*:[^\s'"]*(?=@)|(?<=\bbearer )[\w~.+/=-]+""")
 PASSWORDS = ("password", "passwd", "pwd")
 """What is never a field to be shown in an error."""
-HINTS = ("@", "bearer ", "passw", "pwd")
-"""One of these is in every text in which there are credentials or a password."""
 
 Path: TypeAlias = tuple[str, ...]
 
@@ -39,7 +37,8 @@ class Mask:
         self._paths = frozenset(path for path in paths if len(path) > 1)
         spelt = {path[-1] for path in paths} - {"*"} | set(PASSWORDS)
         self._spelt = _spelt(spelt)
-        self._hints = (*HINTS, *(spelt - set(PASSWORDS)))
+        # Credentials in a URL end with an @, and one character is found sooner than ://.
+        self._hints = ("@", "bearer ", *spelt)
         self._read = lru_cache(maxsize=1)(self._masked)
 
     def __bool__(self) -> bool:
@@ -86,8 +85,6 @@ class Mask:
 
     def pairs(self, pairs: Iterable[Sequence[Any]]) -> list[list[Any]]:
         """Return headers or parameters with the values of masked names hidden."""
-        if not self._names:
-            return list(map(list, pairs))
         return [
             [name, HIDDEN if name.casefold() in self._names else value] for name, value in pairs
         ]

@@ -108,21 +108,27 @@ async def test_events_are_listed_newest_first(service: Served) -> None:
     assert await service.get("/v1/events", entity_id="entity-1", topic="other") == []
 
 
+async def pages(service: Served, path: str) -> AsyncIterator[tuple[URL, list[Any]]]:
+    """Yield each page and where it was asked for, ten at most."""
+    url = URL(path)
+    for _ in range(10):
+        response = await service.client.get(url)
+        yield url, await service.told(response, 200)
+        if "next" not in response.links:
+            return
+        url = URL(str(response.links["next"]["url"])).relative()
+
+
 async def test_links_lead_from_the_first_page_to_the_last(service: Served) -> None:
     """With the filters that were asked for; the last has no link."""
     for offset in range(5):
         await service.desk.fail(b"%d" % offset, offset=offset)
     await service.desk.fail(b"5", agent="transactional", offset=5)
-    url, seen = URL("/v1/failures?limit=2&agent=plain&offset=1"), []
-    for _ in range(10):
-        response = await service.client.get(url)
-        seen += [row["payload"] for row in await service.told(response, 200)]
-        if "next" not in response.links:
-            break
-        url = URL(str(response.links["next"]["url"])).relative()
+    found = [page async for page in pages(service, "/v1/failures?limit=2&agent=plain&offset=1")]
+    for url, _ in found[1:]:
         assert url.query["agent"] == "plain"
         assert "offset" not in url.query
-    assert seen == [3, 2, 1, 0]
+    assert [row["payload"] for _, rows in found for row in rows] == [3, 2, 1, 0]
 
 
 async def test_a_bad_query_is_refused_with_a_sentence(small: Served) -> None:
@@ -172,14 +178,9 @@ async def test_pages_of_groups_lead_to_one_another(service: Served) -> None:
     """By their offset; the last one leads nowhere."""
     for agent in ("plain", "transactional", "filtered"):
         await service.desk.fail(agent=agent)
-    found, url = [], URL("/v1/failures/groups?limit=2")
-    while True:
-        response = await service.client.get(url)
-        found.append([group["agent"] for group in await response.json()])
-        if "next" not in response.links:
-            break
-        url = URL(str(response.links["next"]["url"])).relative()
-    assert found == [["filtered", "transactional"], ["plain"]]
+    found = [rows async for _, rows in pages(service, "/v1/failures/groups?limit=2")]
+    agents = [[group["agent"] for group in rows] for rows in found]
+    assert agents == [["filtered", "transactional"], ["plain"]]
 
 
 async def test_what_shows_samples_is_cut_as_lists_are(service: Served) -> None:
@@ -330,14 +331,8 @@ async def test_the_audit_is_read_page_by_page(service: Served) -> None:
     ids = [await service.desk.fail(b"%d" % n, offset=n) for n in range(5)]
     for failure_id in ids:
         await service.client.delete(f"/v1/failures/{failure_id}")
-    url, seen = URL("/v1/audit?limit=2"), []
-    for _ in range(10):
-        response = await service.client.get(url)
-        seen += [entry["subject_id"] for entry in await service.told(response, 200)]
-        if "next" not in response.links:
-            break
-        url = URL(str(response.links["next"]["url"])).relative()
-    assert seen == ids[::-1]
+    found = [rows async for _, rows in pages(service, "/v1/audit?limit=2")]
+    assert [entry["subject_id"] for rows in found for entry in rows] == ids[::-1]
     assert "next" not in (await service.client.get("/v1/audit?limit=6")).links
 
 

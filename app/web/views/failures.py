@@ -21,7 +21,6 @@ from app.web.params import (
     FAILURE_FILTERS,
     FAILURE_LIST,
     GROUP_LIST,
-    LIMIT,
     REASON,
     read_filter,
     read_id,
@@ -74,11 +73,12 @@ class FailuresGroups(View):
     @describe(list[GroupBody], query=GROUP_LIST)
     async def get(self, request: Request) -> Response:
         """List groups of unresolved failures, the one that failed last first."""
-        api, query, topics = api_of(request), request[QUERY], access_of(request).topics
-        limit, offset = query.get("limit", LIMIT), query.get("offset", 0)
-        groups = await api.reader.groups(limit=limit, offset=offset, topics=topics)
+        api, listing = api_of(request), listing_of(request)
+        groups = await api.reader.groups(
+            limit=listing.limit, offset=listing.offset, topics=listing.where.topics
+        )
         body = dump_page(map(api.bodies.group, groups))
-        following = offset + limit if len(groups) == limit else None
+        following = listing.offset + listing.limit if len(groups) == listing.limit else None
         return answer(body, headers=link_to_next(request, following))
 
 
